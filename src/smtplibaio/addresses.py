@@ -1,0 +1,149 @@
+"""The mailbox grammar (RFC 5321 4.1.2), IDNA, and who needs SMTPUTF8.
+
+An envelope address is data. It is checked as a whole and sent as it is; it never goes
+through a parser of display names, which would find another address in it. The one
+thing that changes on its way is a domain beyond ASCII: it travels as A-labels
+(RFC 5891), for which no server needs an extension.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from ipaddress import IPv4Address, IPv6Address
+
+from .exceptions import SMTPArgumentError
+
+__all__ = ["forward_path", "needs_smtputf8", "reverse_path"]
+
+# RFC 5321 4.1.2:
+#
+#    Mailbox        = Local-part "@" ( Domain / address-literal )
+#    Local-part     = Dot-string / Quoted-string
+#    Dot-string     = Atom *("."  Atom)
+#    Quoted-string  = DQUOTE *QcontentSMTP DQUOTE
+#    QcontentSMTP   = qtextSMTP / quoted-pairSMTP
+#    quoted-pairSMTP  = %d92 %d32-126
+#    qtextSMTP      = %d32-33 / %d35-91 / %d93-126
+#    Domain         = sub-domain *("." sub-domain)
+#    sub-domain     = Let-dig [Ldh-str]
+#
+# with RFC 6531 3.3, which adds UTF8-non-ascii to atext and qtextSMTP. One deviation:
+# "_" within labels, for hosts that have it in their name and receive mail.
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]"
+_DOT_STRING = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
+_QUOTED_STRING = r'"(?:[\x20-\x21\x23-\x5b\x5d-\x7e\u00a1-\U0010ffff]|\\[\x20-\x7e])*"'
+_LABEL = r"[A-Za-z0-9_]+(?:-+[A-Za-z0-9_]+)*"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LOCAL_PART = re.compile(rf"{_DOT_STRING}|{_QUOTED_STRING}")
+
+#: Nearly every address there is; what does not match is looked at part by part.
+_COMMON = re.compile(
+    r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*"
+    r"@[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)*"
+)
+
+# RFC 5321 4.1.3, General-address-literal
+_TAGGED_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[\x21-\x5a\x5e-\x7e]+")
+
+
+def reverse_path(sender: object) -> str:
+    """Give the mailbox that MAIL carries; "" for the null reverse-path.
+
+    Args:
+        sender: An address ("a@b.example"), an object with `addr_spec`, such as
+            `email.headerregistry.Address`, or "" (or "<>") for no sender at all.
+
+    Raises:
+        SMTPArgumentError: It is no mailbox; the text says why.
+    """
+    return "" if sender in ("", "<>") else _mailbox(sender, "the sender")
+
+
+def forward_path(recipient: object) -> str:
+    """Give the mailbox that RCPT carries.
+
+    Args:
+        recipient: An address, or an object with `addr_spec`. "Postmaster" is the one
+            that needs no domain (RFC 5321 4.1.1.3).
+
+    Raises:
+        SMTPArgumentError: It is no mailbox; the text says why.
+    """
+    if isinstance(recipient, str) and recipient.lower() == "postmaster":
+        return recipient
+    return _mailbox(recipient, "the recipient")
+
+
+def needs_smtputf8(mailbox: str) -> bool:
+    """Tell whether a mailbox can only travel where SMTPUTF8 is offered (RFC 6531)."""
+    return not mailbox.isascii()
+
+
+def _mailbox(address: object, what: str) -> str:
+    text = getattr(address, "addr_spec", address)
+    if not isinstance(text, str):
+        raise SMTPArgumentError(
+            f"{what} is a str such as 'user@host.example', not {type(text).__name__}"
+        )
+    if _COMMON.fullmatch(text):
+        return text
+    local_part, at, domain = text.rpartition("@")
+    if not at or not local_part:
+        raise _fault(what, text, "is not of the form local-part@domain")
+    _check_characters(what, text, local_part)
+    if not _LOCAL_PART.fullmatch(local_part):
+        raise _fault(what, text, f"has a local part that is none: {_hint(text)}")
+    return f"{local_part}@{_wire_domain(what, text, domain)}"
+
+
+def _check_characters(what: str, text: str, local_part: str) -> None:
+    for index, c in enumerate(local_part):
+        # Cc, Cs: controls and surrogates. Zl, Zp, and Zs but for the ASCII space: what
+        # some software takes for a line end or a blank.
+        if c != " " and unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp", "Zs"}:
+            raise _fault(what, text, f"has U+{ord(c):04X} at index {index}")
+
+
+def _hint(text: str) -> str:
+    if "<" in text or text.endswith(">"):
+        return "pass the bare address, without a name and angle brackets"
+    return "spaces and special characters are only allowed within double quotes"
+
+
+def _wire_domain(what: str, text: str, domain: str) -> str:
+    if domain.startswith("[") and domain.endswith("]"):
+        if not _is_address_literal(domain[1:-1]):
+            raise _fault(what, text, "has an address literal that is none")
+        return domain
+    wire = domain if domain.isascii() else _to_a_labels(what, text, domain)
+    if not _DOMAIN.fullmatch(wire):
+        raise _fault(what, text, f"has a domain that is none: {_hint(text)}")
+    return wire
+
+
+def _is_address_literal(literal: str) -> bool:
+    tag, colon, rest = literal.partition(":")
+    try:
+        if not colon:
+            IPv4Address(literal)
+        elif tag.lower() == "ipv6":
+            IPv6Address(rest)
+        else:
+            return _TAGGED_LITERAL.fullmatch(literal) is not None
+    except ValueError:
+        return False
+    return True
+
+
+def _to_a_labels(what: str, text: str, domain: str) -> str:
+    import idna  # its tables cost milliseconds, and few addresses need them
+
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError as exc:
+        raise _fault(what, text, f"has a domain that IDNA refuses: {exc}") from exc
+
+
+def _fault(what: str, text: str, why: str) -> SMTPArgumentError:
+    return SMTPArgumentError(f"{what} {text!a} {why}")

@@ -1,0 +1,174 @@
+"""The envelope of a message: who sends it, who gets it, with which parameters.
+
+Rules:
+
+1. Everything that can fail before the wire fails here, before MAIL: a mailbox that is
+   none, a parameter that is none, a parameter whose extension was not announced,
+   content that is too large or cannot travel (RFC 1870 6.1, RFC 6152 3, RFC 6531 3.4).
+2. A recipient that is given twice gets one RCPT and one verdict.
+3. What the caller passed is never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .addresses import forward_path, needs_smtputf8, reverse_path
+from .commands import keyword_of, mail, parameters, rcpt
+from .content import Content
+from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError
+
+__all__ = ["Envelope", "check_announced", "check_content", "require"]
+
+#: Which extension announces a parameter of MAIL or RCPT, where its name differs.
+_EXTENSION_OF = {
+    "BODY": "8BITMIME",  # RFC 6152; RFC 3030 for BINARYMIME
+    "RET": "DSN",  # RFC 3461, as the next three
+    "ENVID": "DSN",
+    "NOTIFY": "DSN",
+    "ORCPT": "DSN",
+    "BY": "DELIVERBY",  # RFC 2852
+    "HOLDFOR": "FUTURERELEASE",  # RFC 4865
+    "HOLDUNTIL": "FUTURERELEASE",
+}
+
+#: Parameters that share their extension's name. One that is in neither table belongs
+#: to no extension known here, and the server is the judge of it.
+_OWN_NAME = frozenset({"SIZE", "SMTPUTF8", "AUTH", "REQUIRETLS", "MT-PRIORITY"})
+
+Announced = Mapping[str, tuple[str, ...]]
+
+
+def check_announced(options: Iterable[str], announced: Announced) -> None:
+    """Refuse a parameter whose extension the server has not announced.
+
+    Raises:
+        SMTPCommandNotSupportedError: The text names the extension.
+    """
+    for option in options:
+        keyword = keyword_of(option)
+        extension = _EXTENSION_OF.get(keyword, keyword)
+        if option.upper() == "BODY=BINARYMIME":
+            extension = "BINARYMIME"
+        known = keyword in _OWN_NAME or extension != keyword
+        if known and extension not in announced:
+            raise SMTPCommandNotSupportedError(
+                extension, f"the parameter {keyword} needs it"
+            )
+
+
+def require(extension: str, announced: Announced, why: str) -> None:
+    """Refuse what needs an extension that the server has not announced.
+
+    Raises:
+        SMTPCommandNotSupportedError: The text says why it is needed.
+    """
+    if extension not in announced:
+        raise SMTPCommandNotSupportedError(extension, why)
+
+
+def check_content(content: Content, announced: Announced, limit: int | None) -> None:
+    """Refuse content that the server cannot take.
+
+    Args:
+        content: What is to be sent.
+        announced: What the server announced.
+        limit: The largest content it takes, in octets; None for no limit.
+
+    Raises:
+        SMTPArgumentError: It is larger than that.
+        SMTPCommandNotSupportedError: It is 8-bit, and 8BITMIME was not announced.
+    """
+    if limit is not None and content.size > limit:
+        raise SMTPArgumentError(
+            f"the content has {content.size} octets, the server takes {limit} at most"
+        )
+    if content.is_8bit:
+        require("8BITMIME", announced, "the content has octets beyond ASCII")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Hold a checked envelope.
+
+    Attributes:
+        sender: The mailbox of the reverse-path, "" for the null one.
+        recipients: What the caller called each recipient, and its mailbox.
+        mail_options: ESMTP parameters of MAIL.
+        rcpt_options: ESMTP parameters of every RCPT.
+    """
+
+    sender: str
+    recipients: Mapping[str, str]
+    mail_options: tuple[str, ...] = ()
+    rcpt_options: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        sender: object,
+        recipients: Any,
+        mail_options: Iterable[str] = (),
+        rcpt_options: Iterable[str] = (),
+    ) -> Envelope:
+        """Check what a caller passed, and make an envelope of it.
+
+        Args:
+            sender: See `addresses.reverse_path`.
+            recipients: One recipient or an iterable of them; see
+                `addresses.forward_path`.
+            mail_options: Raw parameters such as "BODY=8BITMIME".
+            rcpt_options: Raw parameters such as "NOTIFY=NEVER".
+
+        Raises:
+            SMTPArgumentError: One of them may not go on the wire, or there is no
+                recipient.
+        """
+        several = isinstance(recipients, Iterable) and not isinstance(recipients, str)
+        mailboxes: dict[str, str] = {}
+        for recipient in recipients if several else (recipients,):
+            mailbox = forward_path(recipient)
+            mailboxes.setdefault(
+                mailbox, str(getattr(recipient, "addr_spec", recipient))
+            )
+        if not mailboxes:
+            raise SMTPArgumentError("there is no recipient")
+        return cls(
+            reverse_path(sender),
+            {name: mailbox for mailbox, name in mailboxes.items()},
+            parameters(mail_options, "mail_options"),
+            parameters(rcpt_options, "rcpt_options"),
+        )
+
+    def commands(self, announced: Announced, content: Content) -> list[bytes]:
+        """Spell MAIL and the RCPTs, with the parameters that the mail needs.
+
+        Args:
+            announced: What the server announced.
+            content: What is to be sent; its size is declared where SIZE is announced.
+
+        Raises:
+            SMTPCommandNotSupportedError: The mail needs what was not announced.
+        """
+        check_announced(self.mail_options, announced)
+        check_announced(self.rcpt_options, announced)
+        options = list(self.mail_options)
+        given = {keyword_of(option) for option in options}
+        if "SIZE" in announced and "SIZE" not in given:
+            options.append(f"SIZE={content.size}")
+        if content.is_8bit and "BODY" not in given:
+            options.append("BODY=8BITMIME")
+        if (who := self._beyond_ascii()) is not None:
+            require("SMTPUTF8", announced, f"the local part of {who!a} is not ASCII")
+            if "SMTPUTF8" not in given:
+                options.append("SMTPUTF8")
+        return [
+            mail(self.sender, options),
+            *(rcpt(mailbox, self.rcpt_options) for mailbox in self.recipients.values()),
+        ]
+
+    def _beyond_ascii(self) -> str | None:
+        mailboxes = (self.sender, *self.recipients.values())
+        return next(filter(needs_smtputf8, mailboxes), None)
