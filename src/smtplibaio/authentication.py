@@ -1,0 +1,186 @@
+"""The AUTH dialogue (RFC 4954): mechanisms' octets in base64 on lines, and back.
+
+Rules:
+
+1. An exchange ends in step, or the connection ends: where the client has no answer to
+   a challenge it sends "*", and the server has to refuse the whole.
+2. Success is 235 and a mechanism that is done.
+3. What was sent is cut out of the replies: servers echo lines that they do not like.
+4. A mechanism that shows a listener what it needs to log in only runs where there is
+   no listener.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Sequence
+
+from . import commands
+from .exceptions import (
+    SMTPAuthenticationError,
+    SMTPCommandNotSupportedError,
+    SMTPException,
+    SMTPLoginError,
+    SMTPProtocolError,
+    SMTPTLSError,
+)
+from .protocol import SMTPProtocol
+from .replies import Reply
+from .sasl import Mechanism
+
+__all__ = ["authenticate", "check_cleartext", "login"]
+
+#: Challenges that are answered in one exchange. No mechanism has more than five.
+MAX_CHALLENGES = 20
+
+
+async def login(
+    protocol: SMTPProtocol,
+    mechanisms: Sequence[Mechanism],
+    offered: Iterable[str],
+    *,
+    may_show: bool,
+    timeout: float | None,
+) -> Reply:
+    """Try mechanisms in turn, until the server takes one.
+
+    Args:
+        protocol: A connection that owes no reply.
+        mechanisms: Which ones, in this order.
+        offered: What the server announced, for the error that none fits.
+        may_show: Whether mechanisms that show the password may run.
+        timeout: Seconds for each reply.
+
+    Raises:
+        SMTPLoginError: None was taken; its `exceptions` say why.
+    """
+    errors: list[SMTPException] = []
+    for mechanism in mechanisms:
+        try:
+            check_cleartext(mechanism, may_show=may_show)
+            return await authenticate(protocol, mechanism, timeout)
+        except (SMTPAuthenticationError, SMTPTLSError) as exc:
+            errors.append(exc)
+    if not errors:
+        names = " ".join(offered) or "none at all"
+        detail = f"it offers {names}, and none of these may be used"
+        errors.append(SMTPCommandNotSupportedError("a usable AUTH mechanism", detail))
+    raise SMTPLoginError(errors)
+
+
+def check_cleartext(mechanism: Mechanism, *, may_show: bool) -> None:
+    """Refuse a mechanism that would show a listener what it needs to log in.
+
+    Raises:
+        SMTPTLSError: It would.
+    """
+    if getattr(mechanism, "is_plaintext", True) and not may_show:
+        raise SMTPTLSError(
+            f"{mechanism.name} would send the password over a connection that is not "
+            "encrypted: use SMTP_SSL, or pass allow_cleartext_auth=True"
+        )
+
+
+async def authenticate(
+    protocol: SMTPProtocol, mechanism: Mechanism, timeout: float | None
+) -> Reply:
+    """Run one exchange.
+
+    Args:
+        protocol: A connection that owes no reply.
+        mechanism: A fresh one.
+        timeout: Seconds for each reply.
+
+    Raises:
+        SMTPAuthenticationError: The server refused, or sent a challenge that has no
+            answer; the session can go on.
+        SMTPArgumentError: A response is longer than a line may be; nothing was sent.
+        SMTPProtocolError: The server does not keep to the protocol.
+    """
+    initial = mechanism.start()
+    line = commands.auth(mechanism.name, initial)
+    deferred = None
+    if initial is not None and len(line) > commands.MAX_LINE:
+        # RFC 4954 4 forbids an initial response that makes the line too long; without
+        # one, the server asks for it with an empty challenge.
+        line, deferred = commands.auth(mechanism.name), initial
+    exchange = _Exchange(mechanism, initial, deferred)
+    with protocol.indivisible("AUTH"):
+        reply = await protocol.ask(line, timeout, "AUTH")
+        for _ in range(MAX_CHALLENGES):
+            if reply.code != 334:
+                return _outcome(exchange.mask(reply), mechanism)
+            try:
+                answer = exchange.answer(reply)
+            except Exception as exc:  # a caller's mechanism raises what it likes
+                raise await _cancelled(protocol, mechanism, str(exc), timeout) from exc
+            reply = await protocol.ask(answer, timeout, "AUTH")
+        why = f"the server has sent {MAX_CHALLENGES} challenges"
+        raise await _cancelled(protocol, mechanism, why, timeout)
+
+
+class _Exchange:
+    """The responses of one exchange, and what they must not leave behind."""
+
+    def __init__(
+        self, mechanism: Mechanism, initial: bytes | None, deferred: bytes | None
+    ) -> None:
+        self._mechanism = mechanism
+        self._deferred = deferred
+        self._secrets = set(getattr(mechanism, "secrets", ()))
+        self._note(initial or b"")
+
+    def answer(self, reply: Reply) -> bytes:
+        """Spell the response to a 334."""
+        challenge = b64decode(reply.message, validate=True)
+        if self._deferred is not None:
+            response, self._deferred = self._deferred, None
+        else:
+            response = self._mechanism.next(challenge)
+        self._note(response)
+        return commands.continuation(response)
+
+    def _note(self, response: bytes) -> None:
+        self._secrets.add(b64encode(response).decode("ascii"))
+        self._secrets.add(response.decode("utf-8", "surrogateescape"))
+
+    def mask(self, reply: Reply) -> Reply:
+        """Cut whatever was sent out of a reply, in whichever case it comes back."""
+        secrets = sorted(filter(None, self._secrets), key=len, reverse=True)
+        pattern = "|".join(map(re.escape, secrets))
+        if not pattern:
+            return reply
+        return reply._replace(
+            message=re.sub(pattern, "***", reply.message, flags=re.IGNORECASE)
+        )
+
+
+def _outcome(reply: Reply, mechanism: Mechanism) -> Reply:
+    if reply.code >= 400:
+        raise SMTPAuthenticationError(*reply, mechanism.name, reply)
+    if reply.code != 235:
+        raise SMTPProtocolError(f"{reply.code} is no reply to AUTH")
+    if not mechanism.done:
+        raise SMTPProtocolError(
+            f"the server says 235 before {mechanism.name} is done: it has not proved "
+            "that it knows the password"
+        )
+    return reply
+
+
+async def _cancelled(
+    protocol: SMTPProtocol, mechanism: Mechanism, why: str, timeout: float | None
+) -> SMTPAuthenticationError:
+    """Cancel the exchange, and give the error that says why.
+
+    RFC 4954 4: 'If the client wishes to cancel the authentication exchange, it issues a
+    line with a single "*"', and the server "MUST reject the AUTH command by sending a
+    501 reply".
+    """
+    reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
+    if reply.code < 400:
+        raise SMTPProtocolError(f"{reply.code} is no reply to a cancelled AUTH")
+    return SMTPAuthenticationError(
+        reply.code, f"cancelled by the client: {why}", mechanism.name, reply
+    )

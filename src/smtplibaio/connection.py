@@ -1,0 +1,155 @@
+"""One connection that can be opened again, and whose turn it is to use it.
+
+Rules:
+
+1. One task at a time uses the connection, for one whole operation.
+2. An operation begins when no reply is owed: what a cancelled caller left behind is
+   read first.
+3. Opening leaves a connection with its greeting, or nothing.
+4. Closing takes no turn: it ends what is under way.
+5. A connection belongs to the event loop and to the process that opened it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from .connecting import Endpoint, open_connection
+from .exceptions import (
+    SMTPConnectionError,
+    SMTPConnectionLostError,
+    SMTPConnectionRefusedError,
+)
+from .protocol import SMTPProtocol
+from .replies import Reply
+from .timeouts import Timeouts
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """Own the protocol of the moment, if there is one."""
+
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        self.endpoint = endpoint
+        self._timeouts = timeouts
+        self._protocol: SMTPProtocol | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._lock = asyncio.Lock()
+        self._user: asyncio.Task[object] | None = None
+        self._closings = 0
+
+    @property
+    def protocol(self) -> SMTPProtocol | None:
+        """Give the protocol, as long as its connection stands."""
+        protocol = self._protocol
+        if protocol is None or protocol.cause is not None or self._is_left_behind():
+            return None
+        return protocol
+
+    def _is_left_behind(self) -> bool:
+        """Tell whether the loop is gone, or the process another one."""
+        is_loop_gone = self._loop is not None and self._loop.is_closed()
+        return is_loop_gone or self._pid != os.getpid()
+
+    def _usable(self) -> SMTPProtocol:
+        if self._protocol is None:
+            raise SMTPConnectionError("not connected; await connect() first")
+        if self._pid != os.getpid():
+            # Two processes that write to one connection would garble it for both.
+            raise SMTPConnectionError("the connection belongs to the parent process")
+        if self._loop is not asyncio.get_running_loop():
+            raise SMTPConnectionError("the connection belongs to another event loop")
+        self._protocol.check()
+        return self._protocol
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[SMTPProtocol]:
+        """Wait for the task's turn; lend it the protocol, with no reply owed.
+
+        Raises:
+            SMTPConnectionError: There is no connection, or it has ended.
+        """
+        self._usable()
+        async with self._whole_operation():
+            protocol = self._usable()
+            await protocol.settled()
+            protocol.check()
+            yield protocol
+
+    @asynccontextmanager
+    async def opening(self) -> AsyncIterator[None]:
+        """Wait for the task's turn to open; whatever fails inside leaves nothing open.
+
+        Raises:
+            SMTPConnectionError: There is a connection.
+        """
+        loop = asyncio.get_running_loop()
+        if self._protocol is not None and self._is_left_behind():
+            self._protocol = None
+        if self._loop is not loop and self._protocol is None:
+            self._loop = loop
+            self._lock = asyncio.Lock()  # the old one may be bound to the old loop
+        async with self._whole_operation():
+            if self._protocol is not None and self._protocol.cause is None:
+                raise SMTPConnectionError(f"already connected to {self.endpoint}")
+            try:
+                yield
+            except BaseException:
+                await self.close()
+                raise
+
+    async def open(self) -> Reply:
+        """Connect and give the greeting. To be called within `opening`.
+
+        Raises:
+            SMTPConnectionRefusedError: The greeting is not 220, or TCP was refused.
+            SMTPException: As `open_connection`.
+        """
+        closings = self._closings
+        protocol = await open_connection(self.endpoint, self._timeouts.connect)
+        self._protocol, self._pid = protocol, os.getpid()
+        if closings != self._closings:
+            raise SMTPConnectionError("the connection was closed while it was opened")
+        try:
+            greeting = await protocol.greeting
+        except SMTPConnectionLostError as exc:
+            if exc.reply is None:
+                raise
+            greeting = exc.reply
+        if greeting.code != 220:
+            raise SMTPConnectionRefusedError(
+                f"{self.endpoint} greets with {greeting.code}", *greeting
+            )
+        protocol.check()  # a server that says more than its greeting is not heard out
+        return greeting
+
+    @asynccontextmanager
+    async def _whole_operation(self) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        if self._user is task:
+            raise SMTPConnectionError(
+                "the session is in use by a pipeline of this very task, which would "
+                "wait for itself; use the pipeline's methods within its block"
+            )
+        async with self._lock:
+            self._user = task
+            try:
+                yield
+            finally:
+                self._user = None
+
+    async def close(self, last_words: bytes = b"") -> None:
+        """Close; see `SMTPProtocol.close`. Without a connection, do nothing."""
+        protocol, self._protocol = self._protocol, None
+        self._closings += 1
+        if protocol is None or self._is_left_behind():
+            return
+        if self._loop is not asyncio.get_running_loop():
+            self._protocol = protocol
+            raise SMTPConnectionError("the connection belongs to another event loop")
+        await protocol.close(last_words)
