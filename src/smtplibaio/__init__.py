@@ -1,6 +1,6 @@
 """An SMTP client for asyncio: mail is never lost, doubled or mixed up unnoticed."""
 
-from . import sasl
+from . import events, sasl
 from .exceptions import (
     SMTPArgumentError,
     SMTPAuthenticationError,
@@ -49,5 +49,6 @@ __all__ = [
     "SMTPTimeoutError",
     "SendResult",
     "Timeouts",
+    "events",
     "sasl",
 ]

@@ -17,6 +17,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 
 from . import commands
+from .events import MASK
 from .exceptions import (
     SMTPAuthenticationError,
     SMTPCommandNotSupportedError,
@@ -106,16 +107,18 @@ async def authenticate(
         # one, the server asks for it with an empty challenge.
         line, deferred = commands.auth(mechanism.name), initial
     exchange = _Exchange(mechanism, initial, deferred)
-    with protocol.indivisible("AUTH"):
-        reply = await protocol.ask(line, timeout, "AUTH")
+    shown = " ".join(["AUTH", mechanism.name, *[MASK] * (line.count(b" ") - 1)])
+    with protocol.indivisible("AUTH"), protocol.redacting(exchange.redact):
+        reply = await protocol.ask(line, timeout, "AUTH", shown.encode())
         for _ in range(MAX_CHALLENGES):
             if reply.code != 334:
-                return _outcome(exchange.mask(reply), mechanism)
+                reply = reply._replace(message=exchange.redact(reply.message))
+                return _outcome(reply, mechanism)
             try:
                 answer = exchange.answer(reply)
             except Exception as exc:  # a caller's mechanism raises what it likes
                 raise await _cancelled(protocol, mechanism, str(exc), timeout) from exc
-            reply = await protocol.ask(answer, timeout, "AUTH")
+            reply = await protocol.ask(answer, timeout, "AUTH", MASK.encode())
         why = f"the server has sent {MAX_CHALLENGES} challenges"
         raise await _cancelled(protocol, mechanism, why, timeout)
 
@@ -145,15 +148,11 @@ class _Exchange:
         self._secrets.add(b64encode(response).decode("ascii"))
         self._secrets.add(response.decode("utf-8", "surrogateescape"))
 
-    def mask(self, reply: Reply) -> Reply:
-        """Cut whatever was sent out of a reply, in whichever case it comes back."""
+    def redact(self, text: str) -> str:
+        """Cut whatever was sent out of a text, in whichever case it comes back."""
         secrets = sorted(filter(None, self._secrets), key=len, reverse=True)
         pattern = "|".join(map(re.escape, secrets))
-        if not pattern:
-            return reply
-        return reply._replace(
-            message=re.sub(pattern, "***", reply.message, flags=re.IGNORECASE)
-        )
+        return re.sub(pattern, MASK, text, flags=re.IGNORECASE) if pattern else text
 
 
 def _outcome(reply: Reply, mechanism: Mechanism) -> Reply:

@@ -19,6 +19,7 @@ from . import commands
 from .connecting import Endpoint, address_literal
 from .connection import Connection
 from .dialogue import perform
+from .events import Listener
 from .exceptions import SMTPCommandFailedError, SMTPConnectionLostError
 from .extensions import Extensions
 from .protocol import SMTPProtocol
@@ -49,6 +50,7 @@ class Client:
         path: str | None = None,
         pipelining: bool = True,
         allow_cleartext_auth: bool = False,
+        on_event: Listener | None = None,
     ) -> None:
         endpoint = Endpoint(
             hostname, port, source_address, sock, path, self._context, server_hostname
@@ -57,7 +59,7 @@ class Client:
         self._name = None if fqdn is None else commands.client_name(fqdn)
         self._pipelining = pipelining
         self._allow_cleartext_auth = allow_cleartext_auth
-        self._connection = Connection(endpoint, self._timeouts)
+        self._connection = Connection(endpoint, self._timeouts, on_event)
         self._greeting: Reply | None = None
         self._session = Session()
 

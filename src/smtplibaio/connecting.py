@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .commands import check_text
+from .events import Listener
 from .exceptions import (
     SMTPArgumentError,
     SMTPConnectionError,
@@ -88,13 +89,16 @@ class Endpoint:
         return f"{host}:{self.port}"
 
 
-async def open_connection(endpoint: Endpoint, timeout: float | None) -> SMTPProtocol:
+async def open_connection(
+    endpoint: Endpoint, timeout: float | None, listener: Listener | None = None
+) -> SMTPProtocol:
     """Connect, with TLS where the endpoint has a context.
 
     Args:
         endpoint: Where to.
         timeout: Seconds for all of it; and once more for the greeting, which is not
             waited for here.
+        listener: Whom to tell what happens.
 
     Raises:
         SMTPConnectionRefusedError: No address of the host has a listener.
@@ -110,7 +114,7 @@ async def open_connection(endpoint: Endpoint, timeout: float | None) -> SMTPProt
             sock.setblocking(False)
             try:
                 _, protocol = await loop.create_connection(
-                    lambda: SMTPProtocol(loop, timeout),
+                    lambda: SMTPProtocol(loop, timeout, listener),
                     sock=sock,
                     ssl=endpoint.context,
                     server_hostname=endpoint.name_to_verify,

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from .connecting import Endpoint, open_connection
+from .events import Listener, listener_of
 from .exceptions import (
     SMTPConnectionError,
     SMTPConnectionLostError,
@@ -33,9 +34,15 @@ __all__ = ["Connection"]
 class Connection:
     """Own the protocol of the moment, if there is one."""
 
-    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        timeouts: Timeouts,
+        on_event: Listener | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self._timeouts = timeouts
+        self._on_event = on_event
         self._protocol: SMTPProtocol | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -111,7 +118,9 @@ class Connection:
             SMTPException: As `open_connection`.
         """
         closings = self._closings
-        protocol = await open_connection(self.endpoint, self._timeouts.connect)
+        protocol = await open_connection(
+            self.endpoint, self._timeouts.connect, listener_of(self._on_event)
+        )
         self._protocol, self._pid = protocol, os.getpid()
         if closings != self._closings:
             raise SMTPConnectionError("the connection was closed while it was opened")

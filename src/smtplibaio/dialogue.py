@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from . import commands
 from .content import Content
+from .events import ContentSent
 from .exceptions import (
     SMTPCommandFailedError,
     SMTPConnectionError,
@@ -138,7 +139,8 @@ async def send_content(
             raise _early(protocol, reply.result())
         block = following
     group, waiters = next_group()
-    protocol.send(block + group, waiters)
+    protocol.tell(ContentSent(content.size))
+    protocol.send(block + group, waiters, group)
     protocol.limit_oldest(timeouts.final)
     try:
         return _final(protocol, await reply)

@@ -17,10 +17,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
+from .events import (
+    MASK,
+    Closed,
+    CommandSent,
+    Connected,
+    Event,
+    Listener,
+    ReplyReceived,
+    TLSStarted,
+)
 from .exceptions import (
     SMTPConnectionError,
     SMTPConnectionLostError,
@@ -55,14 +65,20 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     Args:
         loop: The running loop.
         greeting_timeout: Seconds for the greeting from the start of the connection.
+        listener: Whom to tell what happens.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, greeting_timeout: float | None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        greeting_timeout: float | None,
+        listener: Listener | None = None,
     ) -> None:
         self.transport: asyncio.Transport  # there is one from connection_made on
         self.greeting: ReplyFuture = loop.create_future()
         self._loop = loop
+        self._listener = listener
+        self._redact: Callable[[str], str] | None = None
         self._parser = ReplyParser()
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
         self._waiters: deque[Waiter] = deque()
@@ -80,6 +96,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start with the connection that the loop has opened."""
         self.transport = cast(asyncio.Transport, transport)
+        if self._listener is not None:
+            self.tell(Connected(_peer(transport)))
+            if (tls := transport.get_extra_info("ssl_object")) is not None:
+                self.tell(TLSStarted(tls.version(), tls.cipher()[0]))
         self._watch_oldest()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -93,7 +113,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             while self._cause is None and (reply := self._parser.next_reply()):
                 self._reply_received(reply)
         except SMTPProtocolError as exc:
-            self.end(exc)
+            self.end(SMTPProtocolError(self._redacted(str(exc))))
 
     def eof_received(self) -> None:
         """Take the end of the server's half for the end of the connection."""
@@ -121,17 +141,16 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     # Replies
 
     def _reply_received(self, reply: Reply) -> None:
+        if self._listener is not None:
+            self.tell(ReplyReceived(self._shown(reply)))
         if reply.code == 421:
             # RFC 5321 3.8: the server may say so at any time, asked or not.
-            self.end(
-                SMTPConnectionLostError(
-                    f"the server ends the session: {_shown(reply)}", reply
-                )
-            )
+            reply = self._shown(reply)
+            text = f"the server ends the session: {_one_line(reply)}"
+            self.end(SMTPConnectionLostError(text, reply))
         elif not self._waiters:
-            self.end(
-                SMTPProtocolError(f"a reply that nobody asked for: {_shown(reply)}")
-            )
+            text = f"a reply that nobody asked for: {_one_line(self._shown(reply))}"
+            self.end(SMTPProtocolError(text))
         else:
             future, _, _ = self._waiters.popleft()
             if not future.done():
@@ -161,8 +180,15 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     # Commands
 
-    def send(self, data: bytes, waiters: Iterable[Waiter]) -> None:
+    def send(
+        self, data: bytes, waiters: Iterable[Waiter], shown: bytes | None = None
+    ) -> None:
         """Write whole commands and queue a waiter for each of their replies.
+
+        Args:
+            data: The command lines.
+            waiters: One for each.
+            shown: What the listener is told instead of the very lines.
 
         Raises:
             SMTPConnectionLostError: The connection has ended; nothing was written.
@@ -173,11 +199,16 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self.transport.write(data)
         if was_settled:
             self._watch_oldest()
+        if self._listener is not None:
+            for line in (data if shown is None else shown).splitlines():
+                self.tell(CommandSent(line.decode("utf-8", "surrogateescape")))
 
-    def ask(self, line: bytes, timeout: float | None, what: str) -> ReplyFuture:
+    def ask(
+        self, line: bytes, timeout: float | None, what: str, shown: bytes | None = None
+    ) -> ReplyFuture:
         """Write one command and give the future of its reply."""
         future: ReplyFuture = self._loop.create_future()
-        self.send(line, ((future, timeout, what),))
+        self.send(line, ((future, timeout, what),), shown)
         return future
 
     def write(self, data: bytes) -> None:
@@ -241,6 +272,37 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         _, timeout, what = self._waiters[0]
         self.end(SMTPTimeoutError(f"no reply to {what} within {timeout} s"))
 
+    # What may be shown
+
+    def tell(self, event: Event) -> None:
+        """Tell the listener, if there is one; what it raises is its own affair."""
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception as exc:
+            self._loop.call_exception_handler(
+                {"message": "on_event has raised", "exception": exc}
+            )
+
+    @contextmanager
+    def redacting(self, redact: Callable[[str], str]) -> Iterator[None]:
+        """Show no reply but through a function that cuts the secrets out."""
+        self._redact = redact
+        try:
+            yield
+        finally:
+            self._redact = None
+
+    def _redacted(self, text: str) -> str:
+        return text if self._redact is None else self._redact(text)
+
+    def _shown(self, reply: Reply) -> Reply:
+        if self._redact is None:
+            return reply
+        is_challenge = reply.code == 334
+        return Reply(reply.code, MASK if is_challenge else self._redact(reply.message))
+
     # The end
 
     @property
@@ -271,6 +333,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._cause = cause
         self.transport.abort()
         self._settle(cause)
+        self.tell(Closed(cause))
 
     def _settle(self, cause: SMTPException) -> None:
         self._deadline = None
@@ -294,13 +357,14 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """
         if self._cause is None:
             is_orderly = not self._waiters
-            self._cause = SMTPConnectionError("the connection was closed by the client")
             if is_orderly:
-                self.transport.write(last_words)
+                self.send(last_words, ())
                 self.transport.close()
             else:
                 self.transport.abort()
+            self._cause = SMTPConnectionError("the connection was closed by the client")
             self._settle(self._cause)
+            self.tell(Closed(None))
         try:
             await asyncio.wait((self._is_lost,), timeout=CLOSE_TIMEOUT)
         finally:
@@ -327,5 +391,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             raise
 
 
-def _shown(reply: Reply) -> str:
+def _peer(transport: asyncio.BaseTransport) -> str:
+    name = transport.get_extra_info("peername")
+    return f"{name[0]} port {name[1]}" if isinstance(name, tuple) else str(name)
+
+
+def _one_line(reply: Reply) -> str:
     return f"{reply.code} {printable(' '.join(reply.lines))}"

@@ -24,6 +24,7 @@ from .connecting import default_context, is_local
 from .content import Content, Message
 from .dialogue import perform
 from .envelope import Envelope, check_announced, check_content, require
+from .events import Listener
 from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError
 from .extensions import Extensions
 from .pipeline import Pipeline
@@ -55,6 +56,9 @@ class SMTP(Client):
         pipelining: Whether to group commands where the server offers PIPELINING.
         allow_cleartext_auth: Whether a password may cross a connection that is not
             encrypted. It always may on loopback and on Unix sockets.
+        on_event: Called with what happens, as objects of `events`; nothing in them is
+            secret. The same goes to the logger "smtplibaio", at DEBUG. It must not
+            block.
 
     Raises:
         SMTPArgumentError: A value that is none.
@@ -367,6 +371,7 @@ class SMTP_SSL(SMTP):
         path: str | None = None,
         pipelining: bool = True,
         allow_cleartext_auth: bool = False,
+        on_event: Listener | None = None,
     ) -> None:
         self._context = default_context() if context is None else context
         super().__init__(
@@ -380,4 +385,5 @@ class SMTP_SSL(SMTP):
             path=path,
             pipelining=pipelining,
             allow_cleartext_auth=allow_cleartext_auth,
+            on_event=on_event,
         )

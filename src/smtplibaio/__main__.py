@@ -1,0 +1,7 @@
+"""Run `python -m smtplibaio`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())
