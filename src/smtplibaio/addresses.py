@@ -44,7 +44,10 @@ _COMMON = re.compile(
 )
 
 # RFC 5321 4.1.3, General-address-literal
-_TAGGED_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[\x21-\x5a\x5e-\x7e]+")
+# (less the characters that could close the path early for a lax reader)
+_TAGGED_LITERAL = re.compile(
+    r"[A-Za-z0-9-]*[A-Za-z0-9]:[\x21\x23-\x3b\x3d\x3f-\x5a\x5e-\x7e]+"
+)
 
 
 def reverse_path(sender: object) -> str:
@@ -57,7 +60,8 @@ def reverse_path(sender: object) -> str:
     Raises:
         SMTPArgumentError: It is no mailbox; the text says why.
     """
-    return "" if sender in ("", "<>") else _mailbox(sender, "the sender")
+    text = getattr(sender, "addr_spec", sender)
+    return "" if text in ("", "<>") else _mailbox(text, "the sender")
 
 
 def forward_path(recipient: object) -> str:
@@ -70,9 +74,10 @@ def forward_path(recipient: object) -> str:
     Raises:
         SMTPArgumentError: It is no mailbox; the text says why.
     """
-    if isinstance(recipient, str) and recipient.lower() == "postmaster":
-        return recipient
-    return _mailbox(recipient, "the recipient")
+    text = getattr(recipient, "addr_spec", recipient)
+    if isinstance(text, str) and text.lower() == "postmaster":
+        return text
+    return _mailbox(text, "the recipient")
 
 
 def needs_smtputf8(mailbox: str) -> bool:
@@ -80,8 +85,7 @@ def needs_smtputf8(mailbox: str) -> bool:
     return not mailbox.isascii()
 
 
-def _mailbox(address: object, what: str) -> str:
-    text = getattr(address, "addr_spec", address)
+def _mailbox(text: object, what: str) -> str:
     if not isinstance(text, str):
         raise SMTPArgumentError(
             f"{what} is a str such as 'user@host.example', not {type(text).__name__}"
@@ -129,6 +133,7 @@ def _is_address_literal(literal: str) -> bool:
             IPv4Address(literal)
         elif tag.lower() == "ipv6":
             IPv6Address(rest)
+            return "%" not in rest  # a zone, in which ipaddress takes anything
         else:
             return _TAGGED_LITERAL.fullmatch(literal) is not None
     except ValueError:

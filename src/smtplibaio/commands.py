@@ -95,7 +95,7 @@ def check_text(text: object, what: str, *, utf8: bool = False) -> str:
             raise SMTPArgumentError(f"{what} has characters beyond ASCII")
         if any("\ud800" <= c <= "\udfff" for c in text):
             raise SMTPArgumentError(f"{what} has a lone surrogate: it is no text")
-    return text
+    return str.__str__(text)  # a subclass may be formatted as another text
 
 
 def command_line(verb: str, *arguments: str, utf8: bool = False) -> bytes:
@@ -183,8 +183,9 @@ def rcpt(mailbox: str, options: Sequence[str] = ()) -> bytes:
 
 
 def _path_line(opening: str, verb: str, mailbox: str, options: Sequence[str]) -> bytes:
-    check_text(mailbox, f"the mailbox of {verb}", utf8=True)
-    line = " ".join((f"{opening}{mailbox}>", *options))
+    mailbox = check_text(mailbox, f"the mailbox of {verb}", utf8=True)
+    checked = parameters(options, f"{verb}'s parameters")
+    line = " ".join((f"{opening}{mailbox}>", *checked))
     return check_length(line.encode("utf-8") + b"\r\n", verb)
 
 
@@ -208,7 +209,7 @@ def _lookup(verb: str, address: str, utf8: bool) -> bytes:
 
 def noop(text: str | None = None) -> bytes:
     """Spell NOOP (RFC 5321 4.1.1.9)."""
-    return command_line("NOOP", *(() if text is None else (text,)))
+    return command_line("NOOP", *(() if text in (None, "") else (text,)))
 
 
 def help_(command: str | None = None) -> bytes:

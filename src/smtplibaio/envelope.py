@@ -131,7 +131,7 @@ class Envelope:
         for recipient in recipients if several else (recipients,):
             mailbox = forward_path(recipient)
             mailboxes.setdefault(
-                mailbox, str(getattr(recipient, "addr_spec", recipient))
+                mailbox, str.__str__(getattr(recipient, "addr_spec", recipient))
             )
         if not mailboxes:
             raise SMTPArgumentError("there is no recipient")

@@ -84,6 +84,12 @@ class SMTPException(Exception):
     is_transient: bool = False
     safe_to_retry: bool = True
 
+    def __str__(self) -> str:
+        return printable(self._text())
+
+    def _text(self) -> str:
+        return super().__str__()
+
 
 class SMTPCommandNotSupportedError(SMTPException):
     """Report a command or parameter that the server has not announced."""
@@ -92,7 +98,7 @@ class SMTPCommandNotSupportedError(SMTPException):
         super().__init__(command, detail)
         self.command = command
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         command, detail = self.args
         return f"the server does not announce {command}" + (detail and f": {detail}")
 
@@ -109,7 +115,7 @@ class SMTPLoginError(SMTPException):
         self.exceptions = list(exceptions)
         self.is_transient = all(exc.is_transient for exc in exceptions)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return "login failed: " + "; ".join(map(str, self.exceptions))
 
 
@@ -129,7 +135,7 @@ class SMTPNoRecipientError(SMTPException):
         self.refused = dict(refused)
         self.is_transient = all(exc.is_transient for exc in exceptions)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return "every recipient was refused: " + _verdicts(self.refused)
 
 
@@ -145,7 +151,7 @@ class SMTPRecipientRefusedError(SMTPException):
         self.refused = dict(refused)
         self.is_transient = all(400 <= code < 500 for code, _ in refused.values())
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return "nothing was sent, for a recipient was refused: " + _verdicts(
             self.refused
         )
@@ -177,7 +183,7 @@ class SMTPCommandFailedError(SMTPException):
         self.reply = (code, message) if reply is None else reply
         self.is_transient = 400 <= code < 500
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.command or 'command'} failed: {_shown(self.code, self.message)}"
 
 
@@ -210,7 +216,7 @@ class SMTPAuthenticationError(SMTPCommandFailedError):
         self.command = "AUTH"
         self.mechanism = mechanism
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         hint = _AUTH_HINTS.get(self.code, "")
         return f"AUTH {self.mechanism} failed: {_shown(self.code, self.message)}" + (
             hint and f" ({hint})"
@@ -288,7 +294,7 @@ class SMTPDeliveryUnknownError(SMTPException):
 
 
 def _shown(code: int, message: str) -> str:
-    return f"{code} {printable(' '.join(message.split(chr(10))))}".rstrip()
+    return f"{code} {' '.join(message.split(chr(10)))}".rstrip()
 
 
 def _verdicts(refused: Mapping[str, Any]) -> str:

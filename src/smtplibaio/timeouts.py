@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass, fields
 
 from .exceptions import SMTPArgumentError
@@ -52,7 +52,7 @@ def _check(seconds: float | None, name: str) -> None:
     if seconds is None:
         return
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not 0 < seconds < math.inf:
+    if not is_number or not 0 < seconds <= sys.float_info.max:
         raise SMTPArgumentError(
             f"the timeout {name!r} is a positive number of seconds, or None for no "
             f"limit, not {seconds!r}"
