@@ -243,8 +243,11 @@ def _blocks(octets: bytes) -> Iterator[bytes]:
 
 
 def _canonical(octets: bytes, canonicaliser: Canonicaliser) -> Iterable[bytes]:
+    chunk = b""
     for block in _blocks(octets):
-        if chunk := canonicaliser.feed(block):
+        if chunk:
             yield chunk
-    if chunk := canonicaliser.finish():
+        chunk = canonicaliser.feed(block)
+    # The end that the last line lacks leaves with it, not in a write of its own.
+    if chunk := chunk + canonicaliser.finish():
         yield chunk

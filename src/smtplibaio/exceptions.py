@@ -180,7 +180,7 @@ class SMTPCommandFailedError(SMTPException):
         self.code = code
         self.message = message
         self.command = command
-        self.reply = (code, message) if reply is None else reply
+        self.reply: Any = (code, message) if reply is None else reply
         self.is_transient = 400 <= code < 500
 
     def _text(self) -> str:

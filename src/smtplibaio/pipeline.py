@@ -29,8 +29,8 @@ from .exceptions import (
     SMTPArgumentError,
     SMTPCommandFailedError,
     SMTPConnectionLostError,
+    SMTPDeliveryUnknownError,
     SMTPException,
-    SMTPProtocolError,
     again,
 )
 from .protocol import ReplyFuture, SMTPProtocol, Waiter
@@ -67,7 +67,8 @@ class Pipeline:
 
     Made by `SMTP.pipeline`. The session belongs to the pipeline until its block is
     left, and leaving it waits for every reply. Replies of 4yz and 5yz are results; an
-    exception means that the connection has ended.
+    exception means that the connection has ended; so does a refusal of content before
+    all of it was sent.
 
     A future may be cancelled: a command that has not left yet then stays unsent, and
     the reply to one that has is read and dropped.
@@ -80,6 +81,7 @@ class Pipeline:
         is_grouped: bool,
         timeouts: Timeouts,
         utf8: bool = False,
+        in_transaction: bool = False,
     ) -> None:
         self._protocol = protocol
         self._is_grouped = is_grouped
@@ -90,8 +92,9 @@ class Pipeline:
         self._has_more = asyncio.Event()
         self._is_closing = False
         self._data: ReplyFuture | None = None  # of a DATA without its content as yet
-        self._in_transaction = False
+        self._in_transaction = in_transaction
         self._in_content = False
+        self._is_all_sent = False  # the final dot of a content that was not answered
         self._must_settle = False  # the last group ended with a command that says so
 
     @property
@@ -126,6 +129,7 @@ class Pipeline:
 
         Where DATA was refused nothing is sent, and the future has DATA's reply.
         """
+        self._check_standing()
         if self._data is None:
             raise SMTPArgumentError("content() follows data()")
         future: ReplyFuture = self._loop.create_future()
@@ -165,10 +169,13 @@ class Pipeline:
         self._has_more.set()
         return future
 
-    def _check_open(self) -> None:
+    def _check_standing(self) -> None:
         if self._is_closing:
             raise SMTPArgumentError("the pipeline's block has been left")
         self._protocol.check()
+
+    def _check_open(self) -> None:
+        self._check_standing()
         if self._data is not None and _may_be_354(self._data):
             raise SMTPArgumentError("after data() only content() can follow")
         self._data = None
@@ -195,9 +202,9 @@ class Pipeline:
             self._sender.cancel()
             self._break_off()
             raise
-        if exc is not None:
+        if exc is not None or self._sender.cancelled():
             self._break_off()
-        elif not self._sender.cancelled():
+        if exc is None:
             self._sender.result()
             self._check_content_followed()
 
@@ -230,6 +237,7 @@ class Pipeline:
                     self._queue.popleft()
                     await self._send_content(item)
                 else:
+                    self._protocol.check()  # before commands leave the queue
                     self._protocol.send(*self._next_group())
             await self._protocol.settled()
             if self._protocol.has_lost_replies:
@@ -255,7 +263,7 @@ class Pipeline:
             verb = commands.verb_of(item.line)
             lines.append(item.line)
             waiters.append((item.reply, self._timeouts.reply, verb))
-            self._in_transaction = verb == "MAIL" or (
+            self._in_transaction = verb in ("MAIL", "DATA") or (
                 self._in_transaction and verb != "RSET"
             )
             self._must_settle = not self._is_grouped or commands.ends_group(item.line)
@@ -270,6 +278,17 @@ class Pipeline:
         except SMTPException as exc:
             _fail(item.future, exc)
             raise
+        except asyncio.CancelledError:
+            if self._is_all_sent:
+                _fail(
+                    item.future,
+                    SMTPDeliveryUnknownError(
+                        "the mail may have been accepted: all of it was sent, then the "
+                        "pipeline was broken off"
+                    ),
+                )
+            item.future.cancel()
+            raise
         if not item.future.done():
             item.future.set_result(reply)
 
@@ -278,7 +297,11 @@ class Pipeline:
             try:
                 check_data(item.data.result())
                 if item.future.cancelled():
-                    raise SMTPProtocolError("the content was withdrawn after the 354")
+                    error = SMTPConnectionLostError(
+                        "the content was withdrawn after the 354"
+                    )
+                    self._protocol.end(error)
+                    raise error
                 self._in_content = True
                 reply = await send_content(
                     self._protocol,
@@ -287,12 +310,13 @@ class Pipeline:
                     self._group_behind_content,
                 )
             except SMTPCommandFailedError as exc:
-                reply = Reply(exc.code, exc.message)
-            self._in_content = False
+                reply = exc.reply
+            self._in_content = self._is_all_sent = False
             return reply
 
     def _group_behind_content(self) -> Group:
         self._in_transaction = False
+        self._is_all_sent = True
         return self._next_group() if self._is_grouped else (b"", ())
 
 

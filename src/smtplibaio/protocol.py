@@ -108,6 +108,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Turn what was read into replies."""
+        if self._cause is not None:
+            return  # nobody listens any more
         self._parser.feed(self._buffer[:nbytes])
         try:
             while self._cause is None and (reply := self._parser.next_reply()):
@@ -122,7 +124,9 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle everybody; the transport is gone."""
-        lost = SMTPConnectionLostError(f"the connection was lost: {exc}")
+        lost = SMTPConnectionLostError(
+            "the connection was lost" + (f": {exc}" if exc else "")
+        )
         lost.__cause__ = exc
         self.end(lost)
         if not self._is_lost.done():
@@ -236,8 +240,9 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             return_when=asyncio.FIRST_COMPLETED,
         )
         if not done:
-            self.end(SMTPTimeoutError(f"the server took no content for {timeout} s"))
-            self.check()
+            error = SMTPTimeoutError(f"the server took no content for {timeout} s")
+            self.end(error)
+            raise error
 
     # Deadlines: the oldest waiter has one, and one lazily re-armed timer watches it
 
@@ -347,7 +352,6 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
                 future.set_exception(again(cause))
                 future.exception()  # seen, even where the caller has dropped the future
         self._wake_settled()
-        self.resume_writing()
 
     async def close(self, last_words: bytes = b"") -> None:
         """Close in order if no reply is owed, else at once; done within a second.

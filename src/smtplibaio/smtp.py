@@ -318,6 +318,7 @@ class SMTP(Client):
                 is_grouped=self._is_grouped,
                 timeouts=self.timeout,
                 utf8=self._utf8,
+                in_transaction=self._session.in_transaction,
             )
             try:
                 async with pipeline:
