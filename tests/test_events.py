@@ -146,6 +146,7 @@ async def test_a_listener_that_raises_does_not_disturb_the_session() -> None:
     [
         "421 what is AHUAb3BlbiBzZXNhbWU=",
         "535 what is open sesame",
+        "500 unknown: AUTH PLAIN AHUAb3BlbiBzZX",
         "what is AHUAb3BlbiBzZXNhbWU=",
     ],
 )

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from . import commands
 from .events import MASK
 from .exceptions import (
+    SMTPArgumentError,
     SMTPAuthenticationError,
     SMTPCommandNotSupportedError,
     SMTPException,
@@ -110,17 +111,13 @@ async def authenticate(
     shown = " ".join(["AUTH", mechanism.name, *[MASK] * (line.count(b" ") - 1)])
     with protocol.indivisible("AUTH"), protocol.redacting(exchange.redact):
         reply = await protocol.ask(line, timeout, "AUTH", shown.encode())
-        for _ in range(MAX_CHALLENGES):
-            if reply.code != 334:
-                reply = reply._replace(message=exchange.redact(reply.message))
-                return _outcome(reply, mechanism)
+        while reply.code == 334:
             try:
                 answer = exchange.answer(reply)
             except Exception as exc:  # a caller's mechanism raises what it likes
-                raise await _cancelled(protocol, mechanism, str(exc), timeout) from exc
+                raise await _cancelled(protocol, exchange, str(exc), timeout) from exc
             reply = await protocol.ask(answer, timeout, "AUTH", MASK.encode())
-        why = f"the server has sent {MAX_CHALLENGES} challenges"
-        raise await _cancelled(protocol, mechanism, why, timeout)
+        return exchange.outcome(reply)
 
 
 class _Exchange:
@@ -131,11 +128,15 @@ class _Exchange:
     ) -> None:
         self._mechanism = mechanism
         self._deferred = deferred
-        self._secrets = set(getattr(mechanism, "secrets", ()))
+        self._challenges = 0
+        self._secrets = {re.escape(s) for s in getattr(mechanism, "secrets", ()) if s}
         self._note(initial or b"")
 
     def answer(self, reply: Reply) -> bytes:
         """Spell the response to a 334."""
+        self._challenges += 1
+        if self._challenges > MAX_CHALLENGES:
+            raise SMTPArgumentError(f"more than {MAX_CHALLENGES} challenges")
         challenge = b64decode(reply.message, validate=True)
         if self._deferred is not None:
             response, self._deferred = self._deferred, None
@@ -145,31 +146,40 @@ class _Exchange:
         return commands.continuation(response)
 
     def _note(self, response: bytes) -> None:
-        self._secrets.add(b64encode(response).decode("ascii"))
-        self._secrets.add(response.decode("utf-8", "surrogateescape"))
+        if not response:
+            return
+        self._secrets.add(re.escape(response.decode("utf-8", "surrogateescape")))
+        # Servers cut the lines that they echo, so the beginning gives it away.
+        encoded = b64encode(response).decode("ascii")
+        self._secrets.add(re.escape(encoded[:8]) + "[A-Za-z0-9+/=]*")
 
     def redact(self, text: str) -> str:
         """Cut whatever was sent out of a text, in whichever case it comes back."""
-        secrets = sorted(filter(None, self._secrets), key=len, reverse=True)
-        pattern = "|".join(map(re.escape, secrets))
+        pattern = "|".join(sorted(self._secrets, key=len, reverse=True))
         return re.sub(pattern, MASK, text, flags=re.IGNORECASE) if pattern else text
 
+    def refusal(self, reply: Reply, why: str | None = None) -> SMTPAuthenticationError:
+        """Give the error for a 4yz or 5yz, with what may be shown of it."""
+        reply = reply._replace(message=self.redact(reply.message))
+        message = reply.message if why is None else self.redact(why)
+        return SMTPAuthenticationError(reply.code, message, self._mechanism.name, reply)
 
-def _outcome(reply: Reply, mechanism: Mechanism) -> Reply:
-    if reply.code >= 400:
-        raise SMTPAuthenticationError(*reply, mechanism.name, reply)
-    if reply.code != 235:
-        raise SMTPProtocolError(f"{reply.code} is no reply to AUTH")
-    if not mechanism.done:
-        raise SMTPProtocolError(
-            f"the server says 235 before {mechanism.name} is done: it has not proved "
-            "that it knows the password"
-        )
-    return reply
+    def outcome(self, reply: Reply) -> Reply:
+        """Judge the reply that ends the exchange."""
+        if reply.code >= 400:
+            raise self.refusal(reply)
+        if reply.code != 235:
+            raise SMTPProtocolError(f"{reply.code} is no reply to AUTH")
+        if not self._mechanism.done or self._deferred is not None:
+            raise SMTPProtocolError(
+                f"the server says 235 before {self._mechanism.name} is done: it has "
+                "not proved that it knows the password"
+            )
+        return reply._replace(message=self.redact(reply.message))
 
 
 async def _cancelled(
-    protocol: SMTPProtocol, mechanism: Mechanism, why: str, timeout: float | None
+    protocol: SMTPProtocol, exchange: _Exchange, why: str, timeout: float | None
 ) -> SMTPAuthenticationError:
     """Cancel the exchange, and give the error that says why.
 
@@ -180,6 +190,4 @@ async def _cancelled(
     reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
     if reply.code < 400:
         raise SMTPProtocolError(f"{reply.code} is no reply to a cancelled AUTH")
-    return SMTPAuthenticationError(
-        reply.code, f"cancelled by the client: {why}", mechanism.name, reply
-    )
+    return exchange.refusal(reply, f"cancelled by the client: {why}")

@@ -263,5 +263,5 @@ def is_local(transport: asyncio.BaseTransport) -> bool:
     """Tell whether the octets stay on this machine: loopback, or a Unix socket."""
     peer = transport.get_extra_info("peername")
     if not isinstance(peer, tuple):
-        return True
+        return isinstance(peer, (str, bytes))  # a path; None is nobody known
     return ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback

@@ -84,19 +84,26 @@ class Canonicaliser:
         """Give what is left; where the last line lacks its CRLF, that too."""
         out = self._convert(self._held) if self._held else b""
         if self._column:
-            if self._column > MAX_LINE:
-                raise self._fault(_TOO_LONG, -self._column)
             self.has_changed = True
             out += b"\r\n"
         return out
 
     def _convert(self, chunk: bytes) -> bytes:
-        if b"\0" in chunk:
-            raise self._fault("has a NUL, which SMTP cannot carry", chunk.index(b"\0"))
+        fault = self._find_forbidden(chunk)
+        if fault is not None:
+            # A line that is too long before it comes first, as it would were the
+            # chunk cut in between.
+            index, what = fault
+            self._convert_lines(chunk[:index])
+            raise self._fault(what, index)
         if not chunk.isascii():
             self.is_8bit = True
-        if self._in_header:
-            self._check_header(chunk)
+        out, last_line = self._convert_lines(chunk)
+        self._column = len(out) - last_line + (0 if last_line else self._column)
+        self._consumed += len(chunk)
+        return out
+
+    def _convert_lines(self, chunk: bytes) -> tuple[bytes, int]:
         out = chunk
         if not _is_canonical(chunk):
             self.has_changed = True
@@ -107,18 +114,20 @@ class Canonicaliser:
             starts = [m.end() for m in _LINE_END.finditer(chunk)]
             start = starts[lines_before - 1] if lines_before else long_line
             raise self._fault(_TOO_LONG, start)
-        last_line = out.rfind(b"\n") + 1
-        self._column = len(out) - last_line + (0 if last_line else self._column)
-        self._consumed += len(chunk)
-        return out
+        return out, out.rfind(b"\n") + 1
 
-    def _check_header(self, chunk: bytes) -> None:
-        end = None if self._column else _EMPTY_FIRST_LINE.match(chunk)
-        end = end or _EMPTY_LINE.search(chunk)
-        bare_cr = _BARE_CR.search(chunk, 0, end.end() if end else len(chunk))
-        if bare_cr is not None:
-            raise self._fault("has a bare CR in its header block", bare_cr.start())
-        self._in_header = end is None
+    def _find_forbidden(self, chunk: bytes) -> tuple[int, str] | None:
+        faults = []
+        if (nul := chunk.find(b"\0")) >= 0:
+            faults.append((nul, "has a NUL, which SMTP cannot carry"))
+        if self._in_header:
+            end = None if self._column else _EMPTY_FIRST_LINE.match(chunk)
+            end = end or _EMPTY_LINE.search(chunk)
+            bare_cr = _BARE_CR.search(chunk, 0, end.end() if end else len(chunk))
+            if bare_cr is not None:
+                faults.append((bare_cr.start(), "has a bare CR in its header block"))
+            self._in_header = end is None
+        return min(faults, default=None)
 
     def _fault(self, what: str, index: int) -> SMTPArgumentError:
         offset = self._consumed + index
@@ -143,7 +152,7 @@ def _find_long_line(chunk: bytes, column: int) -> int | None:
     started `column` octets before the chunk, so the answer may be negative.
     """
     start = -column
-    while len(chunk) - start > MAX_LINE + 2:
+    while len(chunk) - start > MAX_LINE:
         # From the start of a line, the last line end within reach: a step of up to
         # a thousand octets rather than one a line.
         line_end = chunk.rfind(b"\n", max(start, 0), start + MAX_LINE + 2)

@@ -160,6 +160,8 @@ class Envelope:
             options.append(f"SIZE={content.size}")
         if content.is_8bit and "BODY" not in given:
             options.append("BODY=8BITMIME")
+        if content.is_8bit and "BODY=7BIT" in map(str.upper, options):
+            raise SMTPArgumentError("the content is 8-bit, BODY=7BIT says it is not")
         if (who := self._beyond_ascii()) is not None:
             require("SMTPUTF8", announced, f"the local part of {who!a} is not ASCII")
             if "SMTPUTF8" not in given:

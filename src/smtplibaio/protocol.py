@@ -115,7 +115,9 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             while self._cause is None and (reply := self._parser.next_reply()):
                 self._reply_received(reply)
         except SMTPProtocolError as exc:
-            self.end(SMTPProtocolError(self._redacted(str(exc))))
+            # An excerpt may hold half of a secret, which no search for it would find.
+            hides = self._redact is not None
+            self.end(SMTPProtocolError("not an SMTP reply to AUTH") if hides else exc)
 
     def eof_received(self) -> None:
         """Take the end of the server's half for the end of the connection."""

@@ -158,6 +158,7 @@ def candidates(
         raise SMTPArgumentError(
             f"unknown mechanisms {unknown}; there are {', '.join(_KNOWN)}"
         )
+    Plain(username, password)  # unfit credentials are an error whatever is offered
     offer = set(offered)
     chosen = []
     tried: set[object] = set()
@@ -169,9 +170,11 @@ def candidates(
 
 
 def _credential(text: str | bytes, what: str) -> bytes:
+    if not isinstance(text, (str, bytes, bytearray, memoryview)):
+        raise SMTPArgumentError(f"{what} is neither text nor octets")
     try:
         octets = text.encode("utf-8") if isinstance(text, str) else bytes(text)
-    except (UnicodeEncodeError, TypeError):
+    except UnicodeEncodeError:
         raise SMTPArgumentError(f"{what} is neither text nor octets") from None
     if not octets or b"\0" in octets:
         raise SMTPArgumentError(f"{what} is empty or has a NUL")

@@ -1,0 +1,204 @@
+"""Mechanisms as values: what they say, when they are done, what they never show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from smtplibaio import SMTPArgumentError
+from smtplibaio.sasl import CramMD5, Login, Plain, candidates
+
+Kind = type[Plain] | type[Login] | type[CramMD5]
+KINDS: list[Kind] = [Plain, Login, CramMD5]
+
+
+# What they say
+
+
+def test_plain_says_both_at_once() -> None:
+    """C19: RFC 4616 4, the first example."""
+    mechanism = Plain("tim", "tanstaaftanstaaf")
+    assert not mechanism.done
+    assert mechanism.start() == b"\0tim\0tanstaaftanstaaf"
+    assert mechanism.done
+
+
+def test_plain_has_nothing_to_say_to_a_challenge() -> None:
+    mechanism = Plain("tim", "tanstaaftanstaaf")
+    mechanism.start()
+    with pytest.raises(SMTPArgumentError, match="PLAIN has nothing to say"):
+        mechanism.next(b"")
+
+
+def test_cram_md5_answers_with_a_keyed_digest() -> None:
+    """C19: RFC 2195 2, the example."""
+    mechanism = CramMD5("tim", "tanstaaftanstaaf")
+    mechanism.start()
+    assert not mechanism.done
+    answer = mechanism.next(b"<1896.697170952@postoffice.reston.mci.net>")
+    assert answer == b"tim b913a602c7eda7a495b4e6e7334d3890"
+    assert mechanism.done
+    with pytest.raises(SMTPArgumentError, match="CRAM-MD5 has nothing to say"):
+        mechanism.next(b"<1896.697170952@postoffice.reston.mci.net>")
+
+
+PROMPTS = [
+    (b"Username:", b"Password:"),
+    (b"User Name\0", b"Password\0"),
+    (b"USERNAME", b"PASSWORD"),
+    (b"username", b"password"),
+    (b"", b""),
+    (b"Password:", b"Username:"),
+    (b"Your name, please", b"And the pass word"),
+    (b"\xff\0", b"\r\n"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), PROMPTS, ids=repr)
+def test_login_tells_prompts_apart_by_position(first: bytes, second: bytes) -> None:
+    """C03: whatever they say; a third one has no answer."""
+    mechanism = Login("tim", "secret")
+    mechanism.start()
+    assert not mechanism.done
+    assert mechanism.next(first) == b"tim"
+    assert not mechanism.done
+    assert mechanism.next(second) == b"secret"
+    assert mechanism.done
+    with pytest.raises(SMTPArgumentError, match="LOGIN has nothing to say"):
+        mechanism.next(first)
+
+
+@pytest.mark.parametrize("kind", [Login, CramMD5])
+def test_a_mechanism_that_waits_has_no_initial_response(
+    kind: type[Login | CramMD5],
+) -> None:
+    """C04: LOGIN and CRAM-MD5 let the server speak first."""
+    start: Callable[[], object] = kind("tim", "secret").start
+    assert start() is None
+
+
+# Credentials
+
+TEXTS = [
+    "p",
+    "pä",
+    "\ufb00",
+    "\u00ad",
+    "\u05d0a\u0661",
+    "\U0001f511",
+    "a\u0308",
+    " a ",
+    "a,b=c",
+    "a\x01b",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_text_goes_out_as_utf8_and_octets_as_they_are(text: str) -> None:
+    """C19: neither is normalised; the server's copy may be of any form."""
+    octets = text.encode("utf-8")
+    as_text, as_octets = Plain(text, text), Plain(octets, bytearray(octets))
+    expected = b"\0" + octets + b"\0" + octets
+    assert as_text.start() == as_octets.start() == expected
+    digests = {CramMD5(text, password).next(b"<1@x>") for password in (text, octets)}
+    assert len(digests) == 1
+    assert digests.pop().startswith(octets + b" ")
+
+
+def test_octets_need_be_no_text() -> None:
+    """C19: a password in Latin-1 is one too."""
+    assert Plain(b"\xe9", b"p\xe4").start() == b"\0\xe9\0p\xe4"
+
+
+UNFIT: list[Any] = ["", b"", "hunter\0two", b"hunter\0two", "\0", "hunter\ud800two"]
+UNFIT += [None, 5, -5, 10**20, 1.5, True, ["hunter"], [300], object()]
+
+
+@pytest.mark.parametrize("unfit", UNFIT, ids=ascii)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_credential_is_refused(kind: Kind, unfit: Any) -> None:
+    """A08: a NUL would be a border in PLAIN. No error shows the value."""
+    for arguments, what in (((unfit, "x"), "user name"), (("x", unfit), "password")):
+        with pytest.raises(SMTPArgumentError, match=f"the {what} is ") as caught:
+            kind(*arguments)
+        assert "hunter" not in str(caught.value)
+        assert "two" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("password", ["hunter2", b"hunter2", b"hunter2\xff"], ids=repr)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_password_is_not_shown(kind: Kind, password: str | bytes) -> None:
+    """C16: neither before nor after it was used."""
+    mechanism = kind("tim", password)
+    assert repr(mechanism) == f"<{kind.__name__} of b'tim'>"
+    mechanism.start()
+    assert "hunter2" not in f"{mechanism} {mechanism!r}"
+    octets = password.encode() if isinstance(password, str) else password
+    assert [s.encode("utf-8", "surrogateescape") for s in mechanism.secrets] == [octets]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "is_plaintext"),
+    [(Plain, "PLAIN", True), (Login, "LOGIN", True), (CramMD5, "CRAM-MD5", False)],
+)
+def test_a_mechanism_tells_whether_it_shows_the_password(
+    kind: Kind, name: str, is_plaintext: bool
+) -> None:
+    mechanism = kind("tim", "secret")
+    assert (mechanism.name, mechanism.is_plaintext) == (name, is_plaintext)
+
+
+# Which ones to try
+
+
+@pytest.mark.parametrize(
+    ("offered", "allowed", "expected"),
+    [
+        (["LOGIN", "PLAIN", "CRAM-MD5"], None, ["CRAM-MD5", "PLAIN"]),
+        (["CRAM-MD5", "PLAIN", "LOGIN"], None, ["CRAM-MD5", "PLAIN"]),
+        (["LOGIN", "PLAIN"], None, ["PLAIN"]),
+        (["LOGIN"], None, ["LOGIN"]),
+        (["LOGIN", "CRAM-MD5"], None, ["CRAM-MD5", "LOGIN"]),
+        (["GSSAPI", "XOAUTH2", "PLAIN"], None, ["PLAIN"]),
+        (["GSSAPI"], None, []),
+        ([], None, []),
+        (["PLAIN", "LOGIN", "CRAM-MD5"], ["LOGIN"], ["LOGIN"]),
+        (["PLAIN", "LOGIN", "CRAM-MD5"], ["login", "plain"], ["LOGIN"]),
+        (["PLAIN", "LOGIN", "CRAM-MD5"], ["PLAIN", "CRAM-MD5"], ["PLAIN", "CRAM-MD5"]),
+        (["PLAIN", "LOGIN"], ["CRAM-MD5"], []),
+        (["PLAIN", "LOGIN"], ["CRAM-MD5", "LOGIN"], ["LOGIN"]),
+        (["PLAIN"], [], []),
+    ],
+)
+def test_one_of_each_kind_is_tried_the_strongest_first(
+    offered: list[str], allowed: list[str] | None, expected: list[str]
+) -> None:
+    """C02: or, of those that the caller allows, in the caller's order."""
+    chosen = candidates("tim", "secret", offered, allowed)
+    assert [mechanism.name for mechanism in chosen] == expected
+
+
+@pytest.mark.parametrize(
+    ("allowed", "text"),
+    [
+        ("PLAIN", "not one string"),
+        (["PLAIN", "PLIAN"], "PLIAN.*there are CRAM-MD5, PLAIN, LOGIN"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(allowed: Any, text: str) -> None:
+    with pytest.raises(SMTPArgumentError, match=text):
+        candidates("tim", "secret", ["PLAIN"], allowed)
+
+
+@pytest.mark.parametrize("offered", [(), ("GSSAPI",), ("PLAIN",)], ids=repr)
+@pytest.mark.parametrize(
+    "credentials", [("a\0b", "x"), ("x", "a\0b"), ("", "x"), ("x", "")], ids=repr
+)
+def test_credentials_are_checked_whatever_is_offered(
+    credentials: tuple[str, str], offered: tuple[str, ...]
+) -> None:
+    """A08: before anything is known of the server, and anything was sent."""
+    with pytest.raises(SMTPArgumentError, match="is empty or has a NUL"):
+        candidates(*credentials, offered)
