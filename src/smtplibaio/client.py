@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from types import TracebackType
@@ -47,7 +48,7 @@ class Client:
         server_hostname: str | None = None,
         source_address: tuple[str, int] | None = None,
         sock: socket.socket | None = None,
-        path: str | None = None,
+        path: str | os.PathLike[str] | None = None,
         pipelining: bool = True,
         allow_cleartext_auth: bool = False,
         on_event: Listener | None = None,
@@ -155,12 +156,14 @@ class Client:
         """
         async with self._connection.opening():
             self._session = Session()
+            self._greeting = None
             self._greeting = await self._connection.open()
             return self._greeting
 
     async def quit(self) -> Reply:
         """Send QUIT (RFC 5321 4.1.1.10), wait for the reply, and close.
 
+        The reply is given back whatever it says: the connection ends all the same.
         A server that closes without a reply has done what it was asked for, and counts
         as one that said 221.
         """
@@ -181,6 +184,7 @@ class Client:
         await self._close(b"")
 
     async def _close(self, last_words: bytes) -> None:
+        self._connection.check_loop()
         self._session = Session()
         self._greeting = None
         await self._connection.close(last_words)

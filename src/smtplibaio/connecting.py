@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ipaddress
+import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ __all__ = [
 #: RFC 8305 5: seconds that one address may take before the next one is tried too.
 HAPPY_EYEBALLS_DELAY = 0.25
 
+#: What asyncio is given for the handshake, since the whole has a deadline of its own.
+A_DAY = 86400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -54,7 +58,7 @@ class Endpoint:
     port: int = 25
     source_address: tuple[str, int] | None = None
     sock: socket.socket | None = None
-    path: str | None = None
+    path: str | os.PathLike[str] | None = None
     context: ssl.SSLContext | None = None
     server_hostname: str | None = None
 
@@ -72,6 +76,15 @@ class Endpoint:
             raise SMTPArgumentError(
                 "TLS over sock or path needs server_hostname, the name to verify"
             )
+        match self.source_address:
+            case None | (str(), int()):
+                pass
+            case _:
+                raise SMTPArgumentError("source_address is a tuple (host, port)")
+        if not isinstance(self.path, (str, os.PathLike, type(None))):
+            raise SMTPArgumentError("path is a str or a path")
+        if self.sock is not None and self.sock.type != socket.SOCK_STREAM:
+            raise SMTPArgumentError("sock is no stream socket")
 
     @property
     def name_to_verify(self) -> str | None:
@@ -84,7 +97,7 @@ class Endpoint:
 
     def __str__(self) -> str:
         if self.path is not None:
-            return self.path
+            return os.fspath(self.path)
         host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
         return f"{host}:{self.port}"
 
@@ -112,19 +125,23 @@ async def open_connection(
         async with asyncio.timeout(timeout):
             sock = endpoint.sock or await _connected_socket(endpoint, tried)
             sock.setblocking(False)
+            if sock.family != socket.AF_UNIX:
+                # asyncio does so only for sockets that were made with a protocol.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 _, protocol = await loop.create_connection(
                     lambda: SMTPProtocol(loop, timeout, listener),
                     sock=sock,
                     ssl=endpoint.context,
                     server_hostname=endpoint.name_to_verify,
-                    # Not before the deadline of the whole, which has started earlier.
-                    ssl_handshake_timeout=timeout if endpoint.context else None,
+                    ssl_handshake_timeout=A_DAY if endpoint.context else None,
                 )
             except BaseException:
                 sock.close()
                 raise
     except TimeoutError as exc:
+        if exc.errno is not None:  # the kernel has given up, before the deadline
+            raise _connection_error(endpoint, tried, exc) from exc
         raise SMTPTimeoutError(
             f"no connection to {endpoint} within {timeout} s{_summary(tried)}"
         ) from exc
@@ -157,10 +174,15 @@ async def _connected_socket(
     endpoint: Endpoint, tried: dict[str, OSError | None]
 ) -> socket.socket:
     if endpoint.path is not None:
-        return await _connect(socket.AF_UNIX, endpoint.path, None, tried)
+        return await _connect(socket.AF_UNIX, str(endpoint), None, tried)
     addresses = await _resolve(endpoint.hostname, endpoint.port)
     source = endpoint.source_address
-    sources = {} if source is None else dict(await _resolve(*source))
+    if source is None:
+        return await _connect_to_any(addresses, {}, tried)
+    sources = dict(await _resolve(*source))
+    addresses = [(family, to) for family, to in addresses if family in sources]
+    if not addresses:
+        raise OSError("the source address is of another family than the host's")
     return await _connect_to_any(addresses, sources, tried)
 
 

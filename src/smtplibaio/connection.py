@@ -49,6 +49,7 @@ class Connection:
         self._lock = asyncio.Lock()
         self._user: asyncio.Task[object] | None = None
         self._closings = 0
+        self._opening: asyncio.Future[SMTPProtocol] | None = None
 
     @property
     def protocol(self) -> SMTPProtocol | None:
@@ -96,13 +97,15 @@ class Connection:
             SMTPConnectionError: There is a connection.
         """
         loop = asyncio.get_running_loop()
-        if self._protocol is not None and self._is_left_behind():
-            self._protocol = None
-        if self._loop is not loop and self._protocol is None:
+        if self.protocol is None:
+            self._protocol = None  # it has ended, or its loop or process has
+        elif self._loop is not loop:
+            raise SMTPConnectionError("the connection belongs to another event loop")
+        if self._loop is not loop:
             self._loop = loop
             self._lock = asyncio.Lock()  # the old one may be bound to the old loop
         async with self._whole_operation():
-            if self._protocol is not None and self._protocol.cause is None:
+            if self.protocol is not None:
                 raise SMTPConnectionError(f"already connected to {self.endpoint}")
             try:
                 yield
@@ -118,10 +121,21 @@ class Connection:
             SMTPException: As `open_connection`.
         """
         closings = self._closings
-        protocol = await open_connection(
-            self.endpoint, self._timeouts.connect, listener_of(self._on_event)
+        self._opening = asyncio.ensure_future(
+            open_connection(
+                self.endpoint, self._timeouts.connect, listener_of(self._on_event)
+            )
         )
-        self._protocol, self._pid = protocol, os.getpid()
+        try:
+            protocol = await self._opening
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if closings == self._closings or (task and task.cancelling()):
+                raise
+        else:
+            self._protocol, self._pid = protocol, os.getpid()
+        finally:
+            self._opening = None
         if closings != self._closings:
             raise SMTPConnectionError("the connection was closed while it was opened")
         try:
@@ -152,13 +166,17 @@ class Connection:
             finally:
                 self._user = None
 
+    def check_loop(self) -> None:
+        """Raise if another loop has the connection."""
+        if self.protocol and self._loop is not asyncio.get_running_loop():
+            raise SMTPConnectionError("the connection belongs to another event loop")
+
     async def close(self, last_words: bytes = b"") -> None:
         """Close; see `SMTPProtocol.close`. Without a connection, do nothing."""
         protocol, self._protocol = self._protocol, None
         self._closings += 1
+        if self._opening is not None:
+            self._opening.cancel()
         if protocol is None or self._is_left_behind():
             return
-        if self._loop is not asyncio.get_running_loop():
-            self._protocol = protocol
-            raise SMTPConnectionError("the connection belongs to another event loop")
         await protocol.close(last_words)

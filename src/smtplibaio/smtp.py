@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -369,7 +370,7 @@ class SMTP_SSL(SMTP):
         server_hostname: str | None = None,
         source_address: tuple[str, int] | None = None,
         sock: socket.socket | None = None,
-        path: str | None = None,
+        path: str | os.PathLike[str] | None = None,
         pipelining: bool = True,
         allow_cleartext_auth: bool = False,
         on_event: Listener | None = None,

@@ -1,0 +1,793 @@
+"""The commands and whole transactions, as a server sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from email.message import EmailMessage
+from typing import Any
+
+import aiosmtpd.smtp
+import pytest
+from conversation import client
+
+from smtplibaio import (
+    SMTP,
+    SMTP_SSL,
+    Reply,
+    SMTPArgumentError,
+    SMTPCommandFailedError,
+    SMTPCommandNotSupportedError,
+    SMTPConnectionLostError,
+    SMTPException,
+    SMTPLoginError,
+    SMTPNoRecipientError,
+    SMTPProtocolError,
+    SMTPTLSError,
+    Timeouts,
+    sasl,
+)
+from smtplibaio import (
+    smtp as smtp_module,
+)
+
+Call = Callable[[SMTP], Awaitable[Any]]
+
+SENDER, RECIPIENT = "a@x.example", "b@y.example"
+
+ANNOUNCED = """
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250-SIZE 1000
+        S: 250-8BITMIME
+        S: 250-SMTPUTF8
+        S: 250-DSN
+        S: 250-AUTH PLAIN LOGIN
+        S: 250 PIPELINING"""
+
+
+# One command, one method
+
+
+COMMANDS: dict[str, tuple[str, Call]] = {
+    "ehlo": ("EHLO client.example", lambda c: c.ehlo()),
+    "helo": ("HELO client.example", lambda c: c.helo()),
+    "rcpt": ("RCPT TO:<b@y.example>", lambda c: c.rcpt(RECIPIENT)),
+    "rcpt-postmaster": ("RCPT TO:<Postmaster>", lambda c: c.rcpt("Postmaster")),
+    "rcpt-option": (
+        "RCPT TO:<b@y.example> XA=1",
+        lambda c: c.rcpt(RECIPIENT, ["XA=1"]),
+    ),
+    "rcpt-none": ("RCPT TO:<b@y.example>", lambda c: c.rcpt(RECIPIENT, None)),
+    "rset": ("RSET", lambda c: c.rset()),
+    "noop": ("NOOP", lambda c: c.noop()),
+    "noop-text": ("NOOP still here", lambda c: c.noop("still here")),
+    "vrfy": ("VRFY Smith", lambda c: c.vrfy("Smith")),
+    "expn": ("EXPN Example-People", lambda c: c.expn("Example-People")),
+    "command": ("XCLIENT NAME=x", lambda c: c.command("xclient", "NAME=x")),
+}
+
+
+@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
+async def test_a_command_is_a_method_that_gives_its_reply(
+    cut_client: Any, line: str, call: Call
+) -> None:
+    async with cut_client(f"""
+        S: 220 hi
+        C: {line}
+        S: 250-first
+        S: 250 second
+        """) as smtp:
+        reply = await call(smtp)
+        assert reply == (250, "first\nsecond")
+        assert isinstance(reply, Reply)
+
+
+@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("code", [450, 550])
+async def test_a_refused_command_raises_and_the_session_goes_on(
+    line: str, call: Call, code: int
+) -> None:
+    async with client(f"""
+        S: 220 hi
+        C: {line}
+        S: {code}-no
+        S: {code} never
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        with pytest.raises(SMTPCommandFailedError) as caught:
+            await call(smtp)
+        assert (caught.value.code, caught.value.message) == (code, "no\nnever")
+        assert caught.value.command == line.split(maxsplit=1)[0]
+        assert caught.value.is_transient == (code == 450)
+        await smtp.noop()
+
+
+@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
+async def test_a_reply_that_wants_more_ends_the_session(line: str, call: Call) -> None:
+    async with client(f"""
+        S: 220 hi
+        C: {line}
+        S: 354 go on
+        """) as smtp:
+        with pytest.raises(SMTPProtocolError):
+            await call(smtp)
+        assert not smtp.is_connected
+
+
+async def test_help_gives_the_text(cut_client: Any) -> None:
+    async with cut_client("""
+        S: 220 hi
+        C: HELP
+        S: 214-commands:
+        S: 214 all of them
+        C: HELP MAIL
+        S: 211 MAIL FROM:<...>
+        """) as smtp:
+        assert await smtp.help() == "commands:\nall of them"
+        assert await smtp.help("MAIL") == "MAIL FROM:<...>"
+
+
+@pytest.mark.parametrize("code", [251, 252])
+async def test_any_2yz_is_a_success(code: int) -> None:
+    async with client(f"""
+        S: 220 hi
+        C: VRFY b
+        S: {code} perhaps
+        C: RCPT TO:<b@y.example>
+        S: {code} perhaps
+        """) as smtp:
+        assert (await smtp.vrfy("b")).code == code
+        assert (await smtp.rcpt(RECIPIENT)).code == code
+
+
+async def test_look_ups_are_in_utf8_where_the_server_reads_it(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: VRFY J\u00f6rg SMTPUTF8
+        S: 250 J\u00f6rg
+        C: EXPN J\u00f6rg SMTPUTF8
+        S: 250 J\u00f6rg
+        """) as smtp:
+        with pytest.raises(SMTPArgumentError, match="ASCII"):
+            await smtp.vrfy("J\u00f6rg")
+        await smtp.ehlo()
+        assert await smtp.vrfy("J\u00f6rg") == (250, "J\u00f6rg")
+        assert await smtp.expn("J\u00f6rg") == (250, "J\u00f6rg")
+
+
+def test_every_documented_command_is_a_coroutine() -> None:
+    documented = (
+        "connect ehlo helo auth mail rcpt vrfy data expn noop quit help rset "
+        "sendmail send_mail command authenticate close ehlo_or_helo_if_needed"
+    )
+    for name in documented.split():
+        assert inspect.iscoroutinefunction(getattr(SMTP, name)), name
+    assert SMTP.send_mail is SMTP.sendmail
+
+
+# One transaction, command by command
+
+
+async def test_a_transaction_may_be_given_by_hand(cut_client: Any) -> None:
+    async with cut_client(
+        f"""{ANNOUNCED}
+        C: MAIL FROM:<a@x.example> RET=HDRS
+        S: 250 ok
+        C: RCPT TO:<b@y.example> NOTIFY=NEVER
+        S: 250 ok
+        C: DATA
+        S: 354 go
+        C: Subject: x
+        C:
+        C: ..
+        C: .
+        S: 250 taken
+        C: NOOP
+        S: 250 ok
+        """.replace("C:\n", "C: \n")
+    ) as smtp:
+        options = ["RET=HDRS"]
+        assert await smtp.mail(SENDER, options) == (250, "ok")
+        assert options == ["RET=HDRS"]
+        await smtp.rcpt(RECIPIENT, ["NOTIFY=NEVER"])
+        assert await smtp.data("Subject: x\n\n.") == (250, "taken")
+        await smtp.noop()
+
+
+async def test_the_null_reverse_path_is_a_sender(cut_client: Any) -> None:
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250 mx
+        C: MAIL FROM:<>
+        S: 250 ok
+        """) as smtp:
+        await smtp.mail("", None)
+
+
+async def test_an_address_beyond_ascii_asks_for_smtputf8(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: MAIL FROM:<\u00fc@x.example> SMTPUTF8
+        S: 250 ok
+        C: RCPT TO:<\u00fc@y.example>
+        S: 250 ok
+        C: RSET
+        S: 250 ok
+        C: MAIL FROM:<\u00fc@x.example> SMTPUTF8
+        S: 250 ok
+        """) as smtp:
+        await smtp.mail("\u00fc@x.example")
+        await smtp.rcpt("\u00fc@y.example")
+        await smtp.rset()
+        await smtp.mail("\u00fc@x.example", ["SMTPUTF8"])
+
+
+@pytest.mark.parametrize(
+    ("call", "extension"),
+    [
+        (lambda c: c.mail("\u00fc@x.example"), "SMTPUTF8"),
+        (lambda c: c.rcpt("\u00fc@y.example"), "SMTPUTF8"),
+        (lambda c: c.mail(SENDER, ["BODY=8BITMIME"]), "8BITMIME"),
+        (lambda c: c.rcpt(RECIPIENT, ["NOTIFY=NEVER"]), "DSN"),
+        (lambda c: c.data("\u00fc"), "8BITMIME"),
+        (lambda c: c.sendmail(SENDER, RECIPIENT, "\u00fc"), "8BITMIME"),
+        (lambda c: c.sendmail("\u00fc@x.example", RECIPIENT, "hi"), "SMTPUTF8"),
+        (lambda c: c.sendmail(SENDER, RECIPIENT, "hi", ["RET=FULL"]), "DSN"),
+        (lambda c: c.auth("u", "p"), "AUTH"),
+        (lambda c: c.authenticate(sasl.Plain("u", "p")), "AUTH"),
+    ],
+)
+async def test_what_was_not_announced_is_not_sent(call: Call, extension: str) -> None:
+    async with client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250 mx
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        await smtp.ehlo()
+        with pytest.raises(SMTPCommandNotSupportedError) as caught:
+            await call(smtp)
+        assert caught.value.command == extension
+        await smtp.noop()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.data("x" * 500 + "\n" + "x" * 500),
+        lambda c: c.sendmail(SENDER, RECIPIENT, ["x"]),
+        lambda c: c.sendmail(SENDER, RECIPIENT, "x" * 500 + "\n" + "x" * 500),
+        lambda c: c.sendmail(SENDER, [], "hi"),
+        lambda c: c.sendmail(SENDER, RECIPIENT, "a\0b"),
+        lambda c: c.data("a\rb: c\n\n"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_before_mail(call: Call) -> None:
+    async with client(f"""{ANNOUNCED}
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        await smtp.ehlo()
+        with pytest.raises(SMTPArgumentError):
+            await call(smtp)
+        await smtp.noop()
+
+
+async def test_a_size_within_the_limit_is_declared(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: MAIL FROM:<a@x.example> SIZE=1000
+        C: RCPT TO:<b@y.example>
+        C: DATA
+        S: 552 not now
+        S: 503 what?
+        S: 503 what?
+        C: RSET
+        S: 250 ok
+        """) as smtp:
+        with pytest.raises(SMTPCommandFailedError, match="552"):
+            await smtp.sendmail(SENDER, RECIPIENT, ("x" * 498 + "\n") * 2)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "C: DATA\nS: 550 no",
+        "C: DATA\nS: 354 go\nC: hi\nC: .\nS: 550 no",
+        "C: NOOP\nS: 450 no",
+    ],
+    ids=["DATA refused", "content refused", "given up"],
+)
+async def test_a_transaction_that_was_left_is_reset_before_the_next(
+    end: str,
+) -> None:
+    async with client(f"""
+S: 220 hi
+C: EHLO client.example
+S: 250 mx
+C: MAIL FROM:<a@x.example>
+S: 250 ok
+{end}
+C: RSET
+S: 250 ok
+C: MAIL FROM:<a@x.example>
+S: 250 ok
+C: RCPT TO:<b@y.example>
+S: 250 ok
+C: DATA
+S: 354 go
+C: hi
+C: .
+S: 250 taken
+""") as smtp:
+        await smtp.mail(SENDER)
+        with pytest.raises(SMTPCommandFailedError):
+            await (smtp.data("hi") if "DATA" in end else smtp.noop())
+        await smtp.sendmail(SENDER, RECIPIENT, "hi")
+
+
+async def test_a_transaction_that_rset_ended_is_not_reset_again(
+    cut_client: Any,
+) -> None:
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250 mx
+        C: MAIL FROM:<a@x.example>
+        S: 250 ok
+        C: RSET
+        S: 250 ok
+        C: MAIL FROM:<a@x.example>
+        S: 450 later
+        C: RSET
+        S: 250 ok
+        """) as smtp:
+        await smtp.mail(SENDER)
+        await smtp.rset()
+        with pytest.raises(SMTPCommandFailedError):
+            await smtp.sendmail(SENDER, RECIPIENT, "hi")
+
+
+async def test_a_broken_off_rcpt_ends_the_session() -> None:
+    async with client("""
+        S: 220 hi
+        C: RCPT TO:<b@y.example>
+        S: <silence>
+        """) as smtp:
+        task = asyncio.create_task(smtp.rcpt(RECIPIENT))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(SMTPConnectionLostError, match="RCPT was broken off"):
+            await smtp.noop()
+
+
+# Whole transactions
+
+
+class AsBytes:
+    """What the email package's messages have in common."""
+
+    def as_bytes(self) -> bytes:
+        return b"hi\n"
+
+
+@pytest.mark.parametrize(
+    "message", ["hi", b"hi\r\n", bytearray(b"hi\n"), memoryview(b"hi"), AsBytes()]
+)
+async def test_a_message_goes_out_in_two_turns(message: Any) -> None:
+    async with client(f"""{ANNOUNCED}
+        C: MAIL FROM:<a@x.example> SIZE=4
+        C: RCPT TO:<b@y.example>
+        C: RCPT TO:<nobody@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 550 no such user
+        S: 354 go ahead
+        C: hi
+        C: .
+        S: 250 taken
+        """) as smtp:
+        result = await smtp.sendmail(
+            SENDER, [RECIPIENT, "nobody@y.example", RECIPIENT], message
+        )
+        assert result == {"nobody@y.example": (550, "no such user")}
+        assert result.accepted == [RECIPIENT]
+        assert result.reply == (250, "taken")
+
+
+@pytest.mark.parametrize(
+    ("announced", "pipelining"),
+    [("", True), ("-X\nS: 250 PIPELINING", False)],
+    ids=["not offered", "not wanted"],
+)
+async def test_without_pipelining_it_is_one_by_one(
+    announced: str, pipelining: bool
+) -> None:
+    script = f"""
+S: 220 hi
+C: EHLO client.example
+S: 250{announced or " mx"}
+C: MAIL FROM:<a@x.example>
+S: 250 ok
+C: RCPT TO:<b@y.example>
+S: 250 ok
+C: DATA
+S: 354 go ahead
+C: hi
+C: .
+S: 250 taken
+"""
+    async with client(script, pipelining=pipelining) as smtp:
+        assert await smtp.sendmail(SENDER, RECIPIENT, "hi", None, None) == {}
+
+
+async def test_with_nobody_left_the_session_is_ready_for_the_next(
+    cut_client: Any,
+) -> None:
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 PIPELINING
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<nobody@y.example>
+        C: DATA
+        S: 250 ok
+        S: 550 no such user
+        S: 354 go ahead
+        C: .
+        S: 554 no valid recipients
+        C: RSET
+        S: 250 ok
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: hi
+        C: .
+        S: 250 taken
+        """) as smtp:
+        with pytest.raises(SMTPNoRecipientError) as caught:
+            await smtp.sendmail(SENDER, "nobody@y.example", "hi")
+        assert caught.value.refused == {"nobody@y.example": (550, "no such user")}
+        assert await smtp.send_mail(SENDER, RECIPIENT, "hi") == {}
+
+
+async def test_what_a_pipeline_leaves_open_sendmail_resets(cut_client: Any) -> None:
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 PIPELINING
+        C: MAIL FROM:<a@x.example>
+        C: VRFY b
+        S: 250 ok
+        S: 250 b
+        C: RSET
+        S: 250 ok
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: hi
+        C: .
+        S: 250 taken
+        """) as smtp:
+        async with smtp.pipeline() as pipeline:
+            mail, vrfy = pipeline.mail(SENDER), pipeline.vrfy("b")
+        assert (mail.result(), vrfy.result()) == ((250, "ok"), (250, "b"))
+        await smtp.sendmail(SENDER, RECIPIENT, "hi")
+
+
+# Many tasks
+
+
+class StrictServer(asyncio.Protocol):
+    """A server that lets no command pass at the wrong time."""
+
+    def __init__(self, taken: list[tuple[str, list[str], str]], offer: bytes) -> None:
+        self.taken = taken
+        self._offer = offer
+        self._received = b""
+        self._sender: str | None = None
+        self._recipients: list[str] = []
+        self._content: list[str] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.write(b"220 strict\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._received = (self._received + data).split(b"\r\n")
+        for line in lines:
+            if (reply := self._answer(line.decode())) is not None:
+                self._transport.write(reply + b"\r\n")
+
+    def _answer(self, line: str) -> bytes | None:
+        if self._content is not None:
+            return self._take(line)
+        verb, _, argument = line.partition(" ")
+        match verb:
+            case "EHLO":
+                return self._offer
+            case "NOOP" | "VRFY":
+                return b"250 " + argument.encode()
+            case "RSET" if self._sender is None:
+                return b"250 nothing to reset"
+            case "MAIL" if self._sender is None:
+                self._sender = argument.removeprefix("FROM:")
+            case "RCPT" if self._sender is not None:
+                self._recipients.append(argument.removeprefix("TO:"))
+            case "DATA" if self._recipients:
+                self._content = []
+                return b"354 go"
+            case _:
+                return b"503 not now"
+        return b"250 ok"
+
+    def _take(self, line: str) -> bytes | None:
+        assert self._content is not None
+        if line != ".":
+            self._content.append(line)
+            return None
+        assert self._sender is not None
+        self.taken.append((self._sender, self._recipients, "\n".join(self._content)))
+        self._sender, self._recipients, self._content = None, [], None
+        return b"250 taken"
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        pytest.param(b"250-strict\r\n250 PIPELINING", id="E09-groups"),
+        pytest.param(b"250 strict", id="E09-one-by-one"),
+    ],
+)
+async def test_fifty_tasks_share_a_client_and_no_envelope(offer: bytes) -> None:
+    taken: list[tuple[str, list[str], str]] = []
+
+    async def use(smtp: SMTP, n: int) -> object:
+        match n % 5:
+            case 0:
+                assert await smtp.rset() == (250, "nothing to reset")
+            case 1:
+                assert await smtp.noop(f"n{n}") == (250, f"n{n}")
+            case 2:
+                assert await smtp.vrfy(f"v{n}") == (250, f"v{n}")
+            case _:
+                recipients = [f"r{n}.{i}@y.example" for i in range(n % 3 + 1)]
+                await smtp.sendmail(f"s{n}@x.example", recipients, f"m{n}")
+                return (
+                    f"<s{n}@x.example>",
+                    [f"<{recipient}>" for recipient in recipients],
+                    f"m{n}",
+                )
+        return None
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: StrictServer(taken, offer), "127.0.0.1", 0
+    )
+    async with server, SMTP(*server.sockets[0].getsockname()) as smtp:
+        async with asyncio.timeout(10):
+            sent = await asyncio.gather(*(use(smtp, n) for n in range(50)))
+    assert sorted(taken) == sorted(filter(None, sent))  # type: ignore[type-var]
+    assert len(taken) == 20
+
+
+# Logging in
+
+
+async def test_auth_logs_in_once(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: AUTH PLAIN AHUAcA==
+        S: 235 welcome
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        assert await smtp.auth("u", "p") == (235, "welcome")
+        for again in smtp.auth("u", "p"), smtp.authenticate(sasl.Plain("u", "p")):
+            with pytest.raises(SMTPArgumentError, match="already"):
+                await again
+        await smtp.noop()
+
+
+async def test_a_refused_auth_says_what_was_tried(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: AUTH PLAIN AHUAcA==
+        S: 535 wrong
+        C: AUTH LOGIN
+        S: 334 VXNlcm5hbWU6
+        C: dQ==
+        S: 334 UGFzc3dvcmQ6
+        C: cA==
+        S: 235 welcome
+        """) as smtp:
+        with pytest.raises(SMTPLoginError) as caught:
+            await smtp.auth("u", "p")
+        assert [str(exc) for exc in caught.value.exceptions] == [
+            "AUTH PLAIN failed: 535 wrong"
+        ]
+        await smtp.auth("u", "p", mechanisms=["login"])
+
+
+async def test_a_mechanism_of_the_callers_logs_in(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: AUTH PLAIN AHUAcA==
+        S: 235 welcome
+        """) as smtp:
+        with pytest.raises(SMTPCommandNotSupportedError, match="CRAM-MD5"):
+            await smtp.authenticate(sasl.CramMD5("u", "p"))
+        assert (await smtp.authenticate(sasl.Plain("u", "p"))).code == 235
+
+
+async def test_within_a_transaction_nobody_logs_in(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: MAIL FROM:<a@x.example>
+        S: 250 ok
+        C: RSET
+        S: 250 ok
+        C: AUTH PLAIN AHUAcA==
+        S: 235 ok
+        """) as smtp:
+        await smtp.mail(SENDER)
+        with pytest.raises(SMTPArgumentError, match="transaction"):
+            await smtp.auth("u", "p")
+        await smtp.rset()
+        await smtp.auth("u", "p")
+
+
+async def test_a_password_does_not_cross_the_network_in_clear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(smtp_module, "is_local", lambda _: False)
+    async with client(f"""{ANNOUNCED}
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        with pytest.raises(SMTPLoginError, match="not encrypted"):
+            await smtp.auth("u", "p")
+        with pytest.raises(SMTPTLSError, match="not encrypted"):
+            await smtp.authenticate(sasl.Plain("u", "p"))
+        await smtp.noop()
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_a_password_crosses_where_it_may(
+    monkeypatch: pytest.MonkeyPatch,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+    encrypted: bool,
+) -> None:
+    monkeypatch.setattr(smtp_module, "is_local", lambda _: False)
+    options: dict[str, Any] = (
+        {
+            "make": SMTP_SSL,
+            "tls": server_tls,
+            "implicit_tls": True,
+            "context": client_tls,
+        }
+        if encrypted
+        else {"allow_cleartext_auth": True}
+    )
+    script = f"{ANNOUNCED}\n        C: AUTH PLAIN AHUAcA==\n        S: 235 ok"
+    async with client(script, **options) as smtp:
+        assert smtp.is_encrypted == encrypted
+        assert (await smtp.auth("u", "p")).code == 235
+
+
+# TLS from the first octet on
+
+
+def test_smtp_ssl_is_on_port_465_and_verifies() -> None:
+    smtp = SMTP_SSL()
+    assert (smtp.hostname, smtp.port, smtp.timeout) == ("localhost", 465, Timeouts())
+    context = smtp._connection.endpoint.context
+    assert context is not None
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_smtp_ssl_takes_a_context_where_smtplibaio_2_did(
+    client_tls: ssl.SSLContext,
+) -> None:
+    smtp = SMTP_SSL("mx.example", 466, "client.example", client_tls, 30)
+    assert (smtp.port, smtp.fqdn) == (466, "client.example")
+    assert smtp._connection.endpoint.context is client_tls
+    assert smtp.timeout == Timeouts.of(30)
+
+
+async def test_smtp_ssl_with_an_unknown_authority_is_a_tls_error(
+    server_tls: ssl.SSLContext,
+) -> None:
+    """B11: by default, without a context of the caller's."""
+    loop = asyncio.get_running_loop()
+    complaints: list[dict[str, Any]] = []
+    complain = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=server_tls)
+    async with server:
+        smtp = SMTP_SSL(*server.sockets[0].getsockname())
+        with pytest.raises(SMTPTLSError, match="certificate") as caught:
+            await smtp.connect()
+        await asyncio.sleep(0.01)  # for the complaint
+    loop.set_exception_handler(complain)
+    assert all("incoming connection" in c["message"] for c in complaints)
+    assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+    assert not smtp.is_connected
+
+
+# What smtplibaio 2 had besides
+
+
+def test_extensions_can_be_read_from_a_text() -> None:
+    assert SMTP.parse_esmtp_extensions("mx\nSIZE 1000\nAUTH=LOGIN PLAIN") == (
+        {"size": "1000", "auth": "LOGIN PLAIN"},
+        ["login", "plain"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "wire"),
+    [
+        ("a\n.b\r\n", b"a\r\n..b\r\n.\r\n"),
+        (b"a", b"a\r\n.\r\n"),
+        ("", b".\r\n"),
+        (b"x\n" * 100_000, b"x\r\n" * 100_000 + b".\r\n"),
+    ],
+)
+def test_a_message_can_be_prepared(message: Any, wire: bytes) -> None:
+    assert SMTP.prepare_message(message) == wire
+
+
+# A server that somebody else wrote
+
+
+@asynccontextmanager
+async def aiosmtpd_server() -> AsyncIterator[tuple[str, int, list[Any]]]:
+    envelopes: list[Any] = []
+
+    class Handler:
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+            envelopes.append(envelope)
+            return "250 taken"
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: aiosmtpd.smtp.SMTP(Handler(), hostname="mx.example", loop=loop),
+        "127.0.0.1",
+        0,
+    )
+    async with server:
+        yield *server.sockets[0].getsockname(), envelopes
+
+
+async def test_a_message_arrives_octet_for_octet() -> None:
+    message = EmailMessage()
+    message["Subject"] = "\u00fcber"
+    message["From"], message["To"] = SENDER, RECIPIENT
+    message.set_content(".\n..\n.dot\n\u00fc\n\n" + "x" * 900 + "\n.", cte="8bit")
+    octets = message.as_bytes().replace(b"\n", b"\r\n")
+    async with aiosmtpd_server() as (host, port, envelopes):
+        async with SMTP(host, port) as smtp:
+            assert await smtp.sendmail(SENDER, [RECIPIENT], message) == {}
+            assert await smtp.sendmail("", RECIPIENT, octets) == {}
+            with pytest.raises(SMTPException):
+                await smtp.expn("staff")
+            assert (await smtp.quit()).code == 221
+    assert [e.content for e in envelopes] == [octets, octets]
+    assert [e.rcpt_tos for e in envelopes] == [[RECIPIENT], [RECIPIENT]]
+    assert [e.mail_from for e in envelopes] == [SENDER, "<>"]
+    assert "BODY=8BITMIME" in envelopes[0].mail_options
