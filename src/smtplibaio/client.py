@@ -243,9 +243,20 @@ class Client:
                 await self._helo(protocol)
         return self._session
 
+    async def _introduce(self, protocol: SMTPProtocol, line: bytes) -> Reply:
+        # Broken off, nobody knows which of the two the server goes by: what was learnt
+        # counts no more. Refused, it does (RFC 5321 4.1.4: "the same state").
+        before = self._session
+        self._session = Session(is_authenticated=before.is_authenticated)
+        try:
+            return await perform(protocol, line, self.timeout.reply)
+        except SMTPCommandFailedError:
+            self._session = before
+            raise
+
     async def _ehlo(self, protocol: SMTPProtocol, line: bytes | None = None) -> Reply:
         line = line or commands.ehlo(self._own_name(protocol))
-        reply = await perform(protocol, line, self.timeout.reply)
+        reply = await self._introduce(protocol, line)
         self._session = Session(
             extensions=Extensions.from_reply(reply),
             ehlo_reply=reply,
@@ -255,7 +266,7 @@ class Client:
 
     async def _helo(self, protocol: SMTPProtocol, line: bytes | None = None) -> Reply:
         line = line or commands.helo(self._own_name(protocol))
-        reply = await perform(protocol, line, self.timeout.reply)
+        reply = await self._introduce(protocol, line)
         self._session = Session(
             helo_reply=reply, is_authenticated=self._session.is_authenticated
         )

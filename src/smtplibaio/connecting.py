@@ -128,15 +128,18 @@ async def open_connection(
             if sock.family != socket.AF_UNIX:
                 # asyncio does so only for sockets that were made with a protocol.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            protocol = SMTPProtocol(loop, timeout, listener)
             try:
-                _, protocol = await loop.create_connection(
-                    lambda: SMTPProtocol(loop, timeout, listener),
+                await loop.create_connection(
+                    lambda: protocol,
                     sock=sock,
                     ssl=endpoint.context,
                     server_hostname=endpoint.name_to_verify,
                     ssl_handshake_timeout=A_DAY if endpoint.context else None,
                 )
             except BaseException:
+                if hasattr(protocol, "transport"):
+                    protocol.transport.abort()
                 sock.close()
                 raise
     except TimeoutError as exc:
@@ -232,10 +235,13 @@ async def _connect_to_any(
         raise min(errors[1:] or errors, key=_is_refusal)
     finally:
         for task in racing:
+            task.add_done_callback(_discard)
             task.cancel()
-        for late in await asyncio.gather(*racing, return_exceptions=True):
-            if isinstance(late, socket.socket):
-                late.close()
+
+
+def _discard(late: asyncio.Task[socket.socket]) -> None:
+    if not late.cancelled() and late.exception() is None:
+        late.result().close()
 
 
 def _is_refusal(exc: BaseException) -> bool:

@@ -129,6 +129,10 @@ class Connection:
         try:
             protocol = await self._opening
         except asyncio.CancelledError:
+            opening = self._opening
+            if not opening.cancelled() and opening.exception() is None:
+                # It was done in the very turn in which its caller was cancelled.
+                opening.result().transport.abort()
             task = asyncio.current_task()
             if closings == self._closings or (task and task.cancelling()):
                 raise

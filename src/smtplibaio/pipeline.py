@@ -243,8 +243,9 @@ class Pipeline:
             if self._protocol.has_lost_replies:
                 self._protocol.check()
         except SMTPException as exc:
+            # What has not left fails for what ended the connection: it is not unknown.
             for unsent in self._queue:
-                _fail(unsent.future, again(exc))
+                _fail(unsent.future, again(self._protocol.cause or exc))
             raise
 
     def _next_group(self) -> Group:
