@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 
@@ -37,6 +38,13 @@ def test_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
         main([])
     assert exit_.value.code == 2
     assert "usage: python -m smtplibaio" in capsys.readouterr().err
+
+
+def test_the_exit_status_is_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["smtplibaio", "demo"])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_module("smtplibaio", run_name="__main__")
+    assert exit_.value.code == 0
 
 
 def test_the_package_runs_as_a_module() -> None:

@@ -670,6 +670,16 @@ async def test_close_says_nothing_where_a_reply_is_owed() -> None:
         assert protocol.has_lost_replies
 
 
+async def test_what_comes_after_the_end_is_not_even_kept() -> None:
+    """A TLS transport goes on delivering while it closes."""
+    async with connected("S: 220 hi") as protocol:
+        await protocol.greeting
+        await protocol.close()
+        protocol.get_buffer(-1)[:4] = b"250 "
+        protocol.buffer_updated(4)
+        assert protocol._parser.is_empty
+
+
 async def test_close_does_not_wait_for_a_server_that_reads_nothing() -> None:
     async with stuffed(read_it) as (protocol, _), asyncio.timeout(1.5):
         await protocol.close(b"QUIT\r\n")

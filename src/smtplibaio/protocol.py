@@ -301,9 +301,6 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         finally:
             self._redact = None
 
-    def _redacted(self, text: str) -> str:
-        return text if self._redact is None else self._redact(text)
-
     def _shown(self, reply: Reply) -> Reply:
         if self._redact is None:
             return reply
