@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd import smtp as aiosmtpd
+from conversation import client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -405,6 +406,7 @@ def test_a_message_comes_in_many_forms(message: Any, ending: bytes) -> None:
 
 @pytest.mark.parametrize("message", [None, 5, ["a"], {"a": 1}, object()], ids=repr)
 def test_what_is_no_message_is_refused(message: Any) -> None:
+    """E06: before DATA, where there is no way back."""
     with pytest.raises(SMTPArgumentError, match="a message is str, bytes"):
         Content.of(message)
 
@@ -463,3 +465,16 @@ def test_text_and_its_octets_are_the_same_message(
 ) -> None:
     """A12: nothing is transmitted as is because it was given in octets."""
     assert wire(form("\né\n.\r.\n")) == b"\r\n\xc3\xa9\r\n..\r\n..\r\n.\r\n"
+
+
+async def test_what_a_message_raises_comes_out_before_a_byte_is_written() -> None:
+    """E05: and the session goes on."""
+
+    class Unreadable:
+        def as_bytes(self) -> bytes:
+            raise OSError("the attachment is gone")
+
+    async with client("S: 220 hi\nC: NOOP\nS: 250 ok") as smtp:
+        with pytest.raises(OSError, match="the attachment is gone"):
+            await smtp.sendmail("a@x.example", "b@y.example", Unreadable())
+        assert await smtp.noop() == (250, "ok")
