@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from .exceptions import SMTPArgumentError
 
-__all__ = ["forward_path", "needs_smtputf8", "reverse_path"]
+__all__ = ["forward_path", "needs_smtputf8", "reverse_path", "to_a_labels"]
 
 # RFC 5321 4.1.2:
 #
@@ -120,7 +120,11 @@ def _wire_domain(what: str, text: str, domain: str) -> str:
         if not _is_address_literal(domain[1:-1]):
             raise _fault(what, text, "has an address literal that is none")
         return domain
-    wire = domain if domain.isascii() else _to_a_labels(what, text, domain)
+    try:
+        wire = domain if domain.isascii() else to_a_labels(domain)
+    except SMTPArgumentError as exc:
+        why = f"has a domain that IDNA refuses: {exc.__cause__}"
+        raise _fault(what, text, why) from exc
     if not _DOMAIN.fullmatch(wire):
         raise _fault(what, text, f"has a domain that is none: {_hint(text)}")
     return wire
@@ -141,13 +145,18 @@ def _is_address_literal(literal: str) -> bool:
     return True
 
 
-def _to_a_labels(what: str, text: str, domain: str) -> str:
+def to_a_labels(domain: str) -> str:
+    """Spell a domain beyond ASCII as A-labels (RFC 5891).
+
+    Raises:
+        SMTPArgumentError: IDNA 2008 knows no such domain.
+    """
     import idna  # its tables cost milliseconds, and few addresses need them
 
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
     except idna.IDNAError as exc:
-        raise _fault(what, text, f"has a domain that IDNA refuses: {exc}") from exc
+        raise SMTPArgumentError(f"IDNA refuses the domain {domain!a}: {exc}") from exc
 
 
 def _fault(what: str, text: str, why: str) -> SMTPArgumentError:

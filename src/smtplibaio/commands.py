@@ -40,6 +40,7 @@ DATA = b"DATA\r\n"
 QUIT = b"QUIT\r\n"
 RSET = b"RSET\r\n"
 CANCEL_AUTH = b"*\r\n"
+STARTTLS = b"STARTTLS\r\n"
 
 #: RFC 2920 3.1: the commands that "can all appear anywhere in a pipelined command
 #: group". Every other one, extensions' own included, is the last of its group.

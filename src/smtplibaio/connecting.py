@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import ipaddress
 import os
 import socket
@@ -11,30 +10,28 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
+from .addresses import to_a_labels
 from .commands import check_text
 from .events import Listener
 from .exceptions import (
     SMTPArgumentError,
     SMTPConnectionError,
+    SMTPConnectionLostError,
     SMTPConnectionRefusedError,
     SMTPTimeoutError,
-    SMTPTLSError,
 )
 from .protocol import SMTPProtocol
+from .tls import A_DAY, tls_error
 
 __all__ = [
     "Endpoint",
     "address_literal",
-    "default_context",
     "is_local",
     "open_connection",
 ]
 
 #: RFC 8305 5: seconds that one address may take before the next one is tried too.
 HAPPY_EYEBALLS_DELAY = 0.25
-
-#: What asyncio is given for the handshake, since the whole has a deadline of its own.
-A_DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +67,9 @@ class Endpoint:
             raise SMTPArgumentError(f"the port is a number, not {self.port!r}")
         if not 0 < self.port < 65536:
             raise SMTPArgumentError(f"the port is between 1 and 65535, not {self.port}")
+        self._check_name()
         if self.sock is not None and self.path is not None:
             raise SMTPArgumentError("give either sock or path, not both")
-        if self.context is not None and not self.name_to_verify:
-            raise SMTPArgumentError(
-                "TLS over sock or path needs server_hostname, the name to verify"
-            )
         match self.source_address:
             case None | (str(), int()):
                 pass
@@ -86,20 +80,45 @@ class Endpoint:
         if self.sock is not None and self.sock.type != socket.SOCK_STREAM:
             raise SMTPArgumentError("sock is no stream socket")
 
+    def _check_name(self) -> None:
+        if self.context is not None and self.name_to_verify is None:
+            raise SMTPArgumentError(
+                "TLS over sock or path needs server_hostname, the name to verify"
+            )
+        if self.server_hostname is None:
+            return
+        check_text(self.server_hostname, "server_hostname", utf8=True)
+        labels = (self.name_to_verify or "").split(".")
+        if not all(0 < len(label) < 64 for label in labels):
+            raise SMTPArgumentError(
+                f"server_hostname is no host name: {self.server_hostname!a}"
+            )
+
     @property
     def name_to_verify(self) -> str | None:
-        """Give the name that TLS verifies; None without TLS, or where it is missing."""
-        if self.context is None:
-            return None
-        if self.server_hostname is None and self.sock is None and self.path is None:
-            return self.hostname
-        return self.server_hostname
+        """Give the name that TLS verifies; None where there is no telling.
+
+        A dot that ends a host name is none of the name (RFC 6066 3).
+        """
+        name = self.server_hostname
+        if name is None and self.sock is None and self.path is None:
+            name = self.hostname
+        return None if name is None else _a_labels(name).rstrip(".")
+
+    @property
+    def dns_name(self) -> str:
+        """Give the host name as it is looked up: in A-labels."""
+        return _a_labels(self.hostname)
 
     def __str__(self) -> str:
         if self.path is not None:
             return os.fspath(self.path)
         host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
         return f"{host}:{self.port}"
+
+
+def _a_labels(name: str) -> str:
+    return name if name.isascii() else to_a_labels(name)
 
 
 async def open_connection(
@@ -120,7 +139,9 @@ async def open_connection(
         SMTPConnectionError: Anything else, such as a host name without an address.
     """
     loop = asyncio.get_running_loop()
+    tls = endpoint.context
     tried: dict[str, OSError | None] = {}
+    is_shaking_hands = False
     try:
         async with asyncio.timeout(timeout):
             sock = endpoint.sock or await _connected_socket(endpoint, tried)
@@ -128,14 +149,15 @@ async def open_connection(
             if sock.family != socket.AF_UNIX:
                 # asyncio does so only for sockets that were made with a protocol.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            is_shaking_hands = tls is not None
             protocol = SMTPProtocol(loop, timeout, listener)
             try:
                 await loop.create_connection(
                     lambda: protocol,
                     sock=sock,
-                    ssl=endpoint.context,
-                    server_hostname=endpoint.name_to_verify,
-                    ssl_handshake_timeout=A_DAY if endpoint.context else None,
+                    ssl=tls,
+                    server_hostname=endpoint.name_to_verify if tls else None,
+                    ssl_handshake_timeout=A_DAY if tls else None,
                 )
             except BaseException:
                 if hasattr(protocol, "transport"):
@@ -145,12 +167,17 @@ async def open_connection(
     except TimeoutError as exc:
         if exc.errno is not None:  # the kernel has given up, before the deadline
             raise _connection_error(endpoint, tried, exc) from exc
+        what = "TLS handshake with" if is_shaking_hands else "connection to"
         raise SMTPTimeoutError(
-            f"no connection to {endpoint} within {timeout} s{_summary(tried)}"
+            f"no {what} {endpoint} within {timeout} s{_summary(tried)}"
         ) from exc
     except ssl.SSLError as exc:
-        raise SMTPTLSError(f"no TLS with {endpoint}: {exc}") from exc
+        raise tls_error(f"no TLS with {endpoint}", exc) from exc
     except (OSError, UnicodeError) as exc:
+        if is_shaking_hands:
+            raise SMTPConnectionLostError(
+                f"lost during the TLS handshake with {endpoint}"
+            ) from exc
         raise _connection_error(endpoint, tried, exc) from exc
     return protocol
 
@@ -178,7 +205,7 @@ async def _connected_socket(
 ) -> socket.socket:
     if endpoint.path is not None:
         return await _connect(socket.AF_UNIX, str(endpoint), None, tried)
-    addresses = await _resolve(endpoint.hostname, endpoint.port)
+    addresses = await _resolve(endpoint.dns_name, endpoint.port)
     source = endpoint.source_address
     if source is None:
         return await _connect_to_any(addresses, {}, tried)
@@ -267,15 +294,8 @@ async def _connect(
         if isinstance(exc, OSError):
             tried[shown] = exc
         raise
+    tried.pop(shown, None)
     return sock
-
-
-@functools.cache
-def default_context() -> ssl.SSLContext:
-    """Give the context that verifies certificates and host names; made once."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
-    return context
 
 
 def address_literal(transport: asyncio.BaseTransport) -> str:

@@ -113,8 +113,8 @@ class Connection:
                 await self.close()
                 raise
 
-    async def open(self) -> Reply:
-        """Connect and give the greeting. To be called within `opening`.
+    async def open(self) -> tuple[SMTPProtocol, Reply]:
+        """Connect, and give the protocol and the greeting. Call it within `opening`.
 
         Raises:
             SMTPConnectionRefusedError: The greeting is not 220, or TCP was refused.
@@ -153,7 +153,7 @@ class Connection:
                 f"{self.endpoint} greets with {greeting.code}", *greeting
             )
         protocol.check()  # a server that says more than its greeting is not heard out
-        return greeting
+        return protocol, greeting
 
     @asynccontextmanager
     async def _whole_operation(self) -> AsyncIterator[None]:

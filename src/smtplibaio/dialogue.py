@@ -26,6 +26,7 @@ from .exceptions import (
     SMTPException,
     SMTPProtocolError,
     SMTPTimeoutError,
+    SMTPTLSError,
 )
 from .protocol import ReplyFuture, SMTPProtocol, Waiter
 from .replies import Reply
@@ -139,12 +140,17 @@ async def send_content(
             raise _early(protocol, reply.result())
         block = following
     group, waiters = next_group()
-    protocol.tell(ContentSent(content.size))
+    protocol.narrator.tell(ContentSent(content.size))
     protocol.send(block + group, waiters, group)
     protocol.limit_oldest(timeouts.final)
     try:
         return _final(protocol, await reply)
-    except (SMTPConnectionError, SMTPTimeoutError, SMTPProtocolError) as exc:
+    except (
+        SMTPConnectionError,
+        SMTPTimeoutError,
+        SMTPProtocolError,
+        SMTPTLSError,
+    ) as exc:
         if isinstance(exc, SMTPConnectionLostError) and exc.reply is not None:
             raise  # a 421 is an answer to the dot: no
         raise SMTPDeliveryUnknownError(

@@ -8,8 +8,10 @@ transcript shows, one line per line, its direction marked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from .exceptions import SMTPException, printable
 from .replies import Reply
@@ -21,6 +23,7 @@ __all__ = [
     "ContentSent",
     "Event",
     "Listener",
+    "Narrator",
     "ReplyReceived",
     "TLSStarted",
     "listener_of",
@@ -37,6 +40,13 @@ class Connected:
     """The connection was opened."""
 
     peer: str
+
+    @classmethod
+    def to(cls, peername: object) -> Connected:
+        """Tell of a connection to what a socket calls its peer."""
+        if isinstance(peername, tuple):
+            return cls(f"{peername[0]} port {peername[1]}")
+        return cls(str(peername))
 
     def __str__(self) -> str:
         return f"-- connected to {self.peer}"
@@ -116,6 +126,57 @@ def listener_of(on_event: Listener | None) -> Listener | None:
         on_event(event)
 
     return both
+
+
+class Narrator:
+    """Tell a listener what happens in one session, without its secrets.
+
+    Attributes:
+        is_heard: Whether there is a listener; without one an event need not be made.
+
+    Args:
+        listener: Whom to tell, if anybody.
+        complain: What to call with a context (as `loop.call_exception_handler`) where
+            the listener raises: that is its own affair, and not the session's.
+    """
+
+    def __init__(
+        self, listener: Listener | None, complain: Callable[[dict[str, Any]], object]
+    ) -> None:
+        self.is_heard = listener is not None
+        self._listener = listener
+        self._complain = complain
+        self._redact: Callable[[str], str] | None = None
+
+    def tell(self, event: Event) -> None:
+        """Tell the listener, if there is one."""
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception as exc:
+            self._complain({"message": "on_event has raised", "exception": exc})
+
+    @contextmanager
+    def redacting(self, redact: Callable[[str], str]) -> Iterator[None]:
+        """Show no reply but through a function that cuts the secrets out."""
+        self._redact = redact
+        try:
+            yield
+        finally:
+            self._redact = None
+
+    @property
+    def is_redacting(self) -> bool:
+        """Tell whether the server may be repeating secrets now."""
+        return self._redact is not None
+
+    def shown(self, reply: Reply) -> Reply:
+        """Give a reply as it may be shown: a challenge within AUTH not at all."""
+        if self._redact is None:
+            return reply
+        is_challenge = reply.code == 334
+        return Reply(reply.code, MASK if is_challenge else self._redact(reply.message))
 
 
 def _log(event: Event) -> None:

@@ -59,6 +59,11 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(code: int, message: str) -> str:
+    """Give a reply as one line of an error's text."""
+    return f"{code} {' '.join(message.split(chr(10)))}".rstrip()
+
+
 _E = TypeVar("_E", bound="SMTPException")
 
 
@@ -68,7 +73,9 @@ def again(cause: _E) -> _E:
     One object raised in many tasks would collect all of their tracebacks.
     """
     another = copy.copy(cause)
-    another.__cause__ = cause
+    # The ssl error is what SMTPTLSError promises as its cause.
+    of_tls = cause.__cause__ if isinstance(cause, SMTPTLSError) else None
+    another.__cause__ = of_tls or cause
     return another
 
 
@@ -184,7 +191,9 @@ class SMTPCommandFailedError(SMTPException):
         self.is_transient = 400 <= code < 500
 
     def _text(self) -> str:
-        return f"{self.command or 'command'} failed: {_shown(self.code, self.message)}"
+        return (
+            f"{self.command or 'command'} failed: {one_line(self.code, self.message)}"
+        )
 
 
 #: What RFC 4954 6 means by a reply code to AUTH, where the code alone does not tell.
@@ -203,6 +212,7 @@ class SMTPAuthenticationError(SMTPCommandFailedError):
 
     Attributes:
         mechanism: The name of the SASL mechanism that was refused.
+        error: What the server said of a refused token, as JSON that was read.
     """
 
     def __init__(
@@ -211,14 +221,16 @@ class SMTPAuthenticationError(SMTPCommandFailedError):
         message: str = "",
         mechanism: str | None = None,
         reply: Any = None,
+        error: Any = None,
     ) -> None:
         super().__init__(code, message, mechanism, reply)
         self.command = "AUTH"
         self.mechanism = mechanism
+        self.error = error
 
     def _text(self) -> str:
         hint = _AUTH_HINTS.get(self.code, "")
-        return f"AUTH {self.mechanism} failed: {_shown(self.code, self.message)}" + (
+        return f"AUTH {self.mechanism} failed: {one_line(self.code, self.message)}" + (
             hint and f" ({hint})"
         )
 
@@ -293,11 +305,7 @@ class SMTPDeliveryUnknownError(SMTPException):
     safe_to_retry = False
 
 
-def _shown(code: int, message: str) -> str:
-    return f"{code} {' '.join(message.split(chr(10)))}".rstrip()
-
-
 def _verdicts(refused: Mapping[str, Any]) -> str:
     return "; ".join(
-        f"{recipient} ({_shown(*reply)})" for recipient, reply in refused.items()
+        f"{recipient} ({one_line(*reply)})" for recipient, reply in refused.items()
     )

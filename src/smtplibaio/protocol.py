@@ -11,23 +11,27 @@ Rules:
    becomes the reason that later calls give.
 4. Once the connection has ended every waiter is settled, once, and every later call
    has the same cause. The first cause wins.
+5. Not one octet is taken for a reply between the 220 to STARTTLS and the end of the
+   handshake (CVE-2011-0411): reading stops as the 220 is parsed, and whatever came
+   behind it ends the connection. However the handshake fails, the end is the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
+from .deadline import Deadline
 from .events import (
-    MASK,
     Closed,
     CommandSent,
     Connected,
-    Event,
     Listener,
+    Narrator,
     ReplyReceived,
     TLSStarted,
 )
@@ -38,9 +42,10 @@ from .exceptions import (
     SMTPProtocolError,
     SMTPTimeoutError,
     again,
-    printable,
+    one_line,
 )
-from .replies import Reply, ReplyParser
+from .replies import MAX_REPLY, Reply, ReplyParser
+from .tls import handshake, tls_error
 
 __all__ = ["ReplyFuture", "SMTPProtocol", "Waiter"]
 
@@ -55,6 +60,8 @@ BUFFER_SIZE = 4096
 
 #: Seconds that closing may take, whatever the peer does.
 CLOSE_TIMEOUT = 1.0
+
+_CLOSED = "the server closed the connection"
 
 
 class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
@@ -77,8 +84,9 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self.transport: asyncio.Transport  # there is one from connection_made on
         self.greeting: ReplyFuture = loop.create_future()
         self._loop = loop
-        self._listener = listener
-        self._redact: Callable[[str], str] | None = None
+        self.narrator = Narrator(listener, loop.call_exception_handler)
+        self._go_ahead: ReplyFuture | None = None  # the reply to STARTTLS
+        self._is_paused = False
         self._parser = ReplyParser()
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
         self._waiters: deque[Waiter] = deque()
@@ -88,48 +96,67 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._is_lost: asyncio.Future[None] = loop.create_future()
         self._is_settled: asyncio.Future[None] | None = None
         self._is_writable: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline: float | None = None
+        self._deadline = Deadline(loop, self._deadline_passed)
 
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start with the connection that the loop has opened."""
         self.transport = cast(asyncio.Transport, transport)
-        if self._listener is not None:
-            self.tell(Connected(_peer(transport)))
-            if (tls := transport.get_extra_info("ssl_object")) is not None:
-                self.tell(TLSStarted(tls.version(), tls.cipher()[0]))
+        if self.narrator.is_heard:
+            self.narrator.tell(Connected.to(transport.get_extra_info("peername")))
+        if transport.get_extra_info("ssl_object") is not None:
+            self._tls_started()
         self._watch_oldest()
+
+    def _tls_started(self) -> None:
+        # What does not fit in at once, asyncio drops if the end is right behind it.
+        self._buffer = memoryview(bytearray(MAX_REPLY))
+        tls = self.transport.get_extra_info("ssl_object")
+        self.narrator.tell(TLSStarted(tls.version(), tls.cipher()[0]))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the transport the buffer that it reads into."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Turn what was read into replies."""
+        """Turn what was read into the buffer into replies."""
+        self.data_received(self._buffer[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Turn what was read into replies; uvloop calls it, as for any `Protocol`."""
         if self._cause is not None:
             return  # nobody listens any more
-        self._parser.feed(self._buffer[:nbytes])
+        self._parser.feed(data)
         try:
             while self._cause is None and (reply := self._parser.next_reply()):
                 self._reply_received(reply)
+            if self._is_paused and not self._parser.is_empty:
+                raise SMTPProtocolError("octets behind the go-ahead for TLS")
         except SMTPProtocolError as exc:
             # An excerpt may hold half of a secret, which no search for it would find.
-            hides = self._redact is not None
+            hides = self.narrator.is_redacting
             self.end(SMTPProtocolError("not an SMTP reply to AUTH") if hides else exc)
 
     def eof_received(self) -> None:
         """Take the end of the server's half for the end of the connection."""
-        where = "" if self._parser.is_empty else " in the middle of a reply"
-        self.end(SMTPConnectionLostError(f"the server closed the connection{where}"))
+        self.end(SMTPConnectionLostError(_CLOSED + self._where))
+
+    @property
+    def _where(self) -> str:
+        return "" if self._parser.is_empty else " in the middle of a reply"
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle everybody; the transport is gone."""
-        lost = SMTPConnectionLostError(
-            "the connection was lost" + (f": {exc}" if exc else "")
-        )
-        lost.__cause__ = exc
+        lost: SMTPException
+        if isinstance(exc, ssl.SSLError):
+            # With TLS 1.3 a server that refuses the client's certificate says so only
+            # after the handshake.
+            lost = tls_error("TLS has failed", exc)
+        else:
+            what = f"the connection was lost: {exc}" if exc else _CLOSED
+            lost = SMTPConnectionLostError(what + self._where)
+            lost.__cause__ = exc
         self.end(lost)
         if not self._is_lost.done():
             self._is_lost.set_result(None)
@@ -147,18 +174,22 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     # Replies
 
     def _reply_received(self, reply: Reply) -> None:
-        if self._listener is not None:
-            self.tell(ReplyReceived(self._shown(reply)))
+        if self.narrator.is_heard:
+            self.narrator.tell(ReplyReceived(self.narrator.shown(reply)))
         if reply.code == 421:
             # RFC 5321 3.8: the server may say so at any time, asked or not.
-            reply = self._shown(reply)
-            text = f"the server ends the session: {_one_line(reply)}"
+            reply = self.narrator.shown(reply)
+            text = f"the server ends the session: {one_line(*reply)}"
             self.end(SMTPConnectionLostError(text, reply))
         elif not self._waiters:
-            text = f"a reply that nobody asked for: {_one_line(self._shown(reply))}"
-            self.end(SMTPProtocolError(text))
+            text = one_line(*self.narrator.shown(reply))
+            self.end(SMTPProtocolError(f"a reply that nobody asked for: {text}"))
         else:
             future, _, _ = self._waiters.popleft()
+            if future is self._go_ahead and reply.code == 220:
+                # Whatever the network brings from here on belongs to TLS.
+                self.transport.pause_reading()
+                self._is_paused = True
             if not future.done():
                 future.set_result(reply)
             self._watch_oldest()
@@ -205,9 +236,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self.transport.write(data)
         if was_settled:
             self._watch_oldest()
-        if self._listener is not None:
+        if self.narrator.is_heard:
             for line in (data if shown is None else shown).splitlines():
-                self.tell(CommandSent(line.decode("utf-8", "surrogateescape")))
+                text = line.decode("utf-8", "surrogateescape")
+                self.narrator.tell(CommandSent(text))
 
     def ask(
         self, line: bytes, timeout: float | None, what: str, shown: bytes | None = None
@@ -246,66 +278,62 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             self.end(error)
             raise error
 
-    # Deadlines: the oldest waiter has one, and one lazily re-armed timer watches it
+    # TLS within the session
+
+    def ask_for_tls(self, line: bytes, timeout: float | None) -> ReplyFuture:
+        """Write STARTTLS; from its 220 on, not one octet is taken for a reply."""
+        self._go_ahead = self.ask(line, timeout, "STARTTLS")
+        return self._go_ahead
+
+    async def start_tls(
+        self, context: ssl.SSLContext, server_hostname: str, timeout: float | None
+    ) -> None:
+        """Shake hands, after the 220.
+
+        Raises:
+            SMTPTLSError: The handshake failed, or the certificate did not verify.
+            SMTPTimeoutError: It took too long.
+            SMTPConnectionLostError: The connection ended meanwhile.
+        """
+        if self._cause is not None:
+            raise again(self._cause)
+        try:
+            self.transport = await handshake(
+                self._loop, self.transport, self, context, server_hostname, timeout
+            )
+            self.check()  # uvloop gives a transport for a connection that was lost, too
+        except SMTPException as exc:
+            self._abandon(exc)
+            if self._cause is not exc:
+                self.check()  # the first cause wins
+            raise
+        except BaseException:
+            self._abandon(SMTPConnectionLostError("the handshake was broken off"))
+            raise
+        self._is_paused = False
+        self._tls_started()
+
+    def _abandon(self, cause: SMTPException) -> None:
+        """End the connection where the loop may not call `connection_lost`."""
+        self.end(cause)
+        if not self._is_lost.done():
+            self._is_lost.set_result(None)
+
+    # Deadlines: the oldest waiter has one
 
     def limit_oldest(self, timeout: float | None) -> None:
         """Give the reply that is due next so many seconds from now."""
         if self._waiters:
             future, _, what = self._waiters[0]
             self._waiters[0] = (future, timeout, what)
-            self._watch_oldest()
+            self._deadline.set(timeout)
 
     def _watch_oldest(self) -> None:
-        timeout = self._waiters[0][1] if self._waiters else None
-        if timeout is None:
-            self._deadline = None
-            return
-        self._deadline = self._loop.time() + timeout
-        if self._timer is None or self._timer.when() > self._deadline:
-            self._arm(self._deadline)
+        self._deadline.set(self._waiters[0][1] if self._waiters else None)
 
-    def _arm(self, deadline: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        if self._loop.time() < self._deadline:
-            self._arm(self._deadline)
-            return
+    def _deadline_passed(self) -> None:
         _, timeout, what = self._waiters[0]
         self.end(SMTPTimeoutError(f"no reply to {what} within {timeout} s"))
-
-    # What may be shown
-
-    def tell(self, event: Event) -> None:
-        """Tell the listener, if there is one; what it raises is its own affair."""
-        if self._listener is None:
-            return
-        try:
-            self._listener(event)
-        except Exception as exc:
-            self._loop.call_exception_handler(
-                {"message": "on_event has raised", "exception": exc}
-            )
-
-    @contextmanager
-    def redacting(self, redact: Callable[[str], str]) -> Iterator[None]:
-        """Show no reply but through a function that cuts the secrets out."""
-        self._redact = redact
-        try:
-            yield
-        finally:
-            self._redact = None
-
-    def _shown(self, reply: Reply) -> Reply:
-        if self._redact is None:
-            return reply
-        is_challenge = reply.code == 334
-        return Reply(reply.code, MASK if is_challenge else self._redact(reply.message))
 
     # The end
 
@@ -337,13 +365,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._cause = cause
         self.transport.abort()
         self._settle(cause)
-        self.tell(Closed(cause))
+        self.narrator.tell(Closed(cause))
 
     def _settle(self, cause: SMTPException) -> None:
-        self._deadline = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.cancel()
         waiters, self._waiters = self._waiters, deque()
         self.has_lost_replies = bool(waiters)
         for future, _, _ in waiters:
@@ -359,7 +384,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             last_words: A command whose reply is not waited for, QUIT.
         """
         if self._cause is None:
-            is_orderly = not self._waiters
+            # In the middle of a handshake no word in clear is one that TLS takes.
+            is_orderly = not self._waiters and not self._is_paused
             if is_orderly:
                 self.send(last_words, ())
                 self.transport.close()
@@ -367,7 +393,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
                 self.transport.abort()
             self._cause = SMTPConnectionError("the connection was closed by the client")
             self._settle(self._cause)
-            self.tell(Closed(None))
+            self.narrator.tell(Closed(None))
         try:
             await asyncio.wait((self._is_lost,), timeout=CLOSE_TIMEOUT)
         finally:
@@ -392,12 +418,3 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         except BaseException:
             self.end(SMTPConnectionLostError(f"{what} was broken off"))
             raise
-
-
-def _peer(transport: asyncio.BaseTransport) -> str:
-    name = transport.get_extra_info("peername")
-    return f"{name[0]} port {name[1]}" if isinstance(name, tuple) else str(name)
-
-
-def _one_line(reply: Reply) -> str:
-    return f"{reply.code} {printable(' '.join(reply.lines))}"
