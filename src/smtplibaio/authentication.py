@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
@@ -43,6 +44,7 @@ async def login(
     offered: Iterable[str],
     *,
     may_show: bool,
+    may_fall_back: bool,
     timeout: float | None,
 ) -> Reply:
     """Try mechanisms in turn, until the server takes one.
@@ -52,6 +54,7 @@ async def login(
         mechanisms: Which ones, in this order.
         offered: What the server announced, for the error that none fits.
         may_show: Whether mechanisms that show the password may run.
+        may_fall_back: The same, for after one that does not has failed.
         timeout: Seconds for each reply.
 
     Raises:
@@ -60,7 +63,7 @@ async def login(
     errors: list[SMTPException] = []
     for mechanism in mechanisms:
         try:
-            check_cleartext(mechanism, may_show=may_show)
+            check_cleartext(mechanism, may_show=may_fall_back if errors else may_show)
             return await authenticate(protocol, mechanism, timeout)
         except (SMTPAuthenticationError, SMTPTLSError) as exc:
             errors.append(exc)
@@ -79,8 +82,9 @@ def check_cleartext(mechanism: Mechanism, *, may_show: bool) -> None:
     """
     if getattr(mechanism, "is_plaintext", True) and not may_show:
         raise SMTPTLSError(
-            f"{mechanism.name} would send the password over a connection that is not "
-            "encrypted: use SMTP_SSL, or pass allow_cleartext_auth=True"
+            f"{mechanism.name} would show the password to whoever listens or stands in "
+            "between: use SMTP_SSL or starttls='required', with a context that "
+            "verifies, or pass allow_cleartext_auth=True"
         )
 
 
@@ -109,11 +113,13 @@ async def authenticate(
         line, deferred = commands.auth(mechanism.name), initial
     exchange = _Exchange(mechanism, initial, deferred)
     shown = " ".join(["AUTH", mechanism.name, *[MASK] * (line.count(b" ") - 1)])
-    with protocol.indivisible("AUTH"), protocol.redacting(exchange.redact):
+    with protocol.indivisible("AUTH"), protocol.narrator.redacting(exchange.redact):
         reply = await protocol.ask(line, timeout, "AUTH", shown.encode())
         while reply.code == 334:
             try:
-                answer = exchange.answer(reply)
+                answer = await exchange.answer(reply)
+            except SMTPProtocolError:
+                raise
             except Exception as exc:  # a caller's mechanism raises what it likes
                 raise await _cancelled(protocol, exchange, str(exc), timeout) from exc
             reply = await protocol.ask(answer, timeout, "AUTH", MASK.encode())
@@ -132,7 +138,7 @@ class _Exchange:
         self._secrets = {re.escape(s) for s in getattr(mechanism, "secrets", ()) if s}
         self._note(initial or b"")
 
-    def answer(self, reply: Reply) -> bytes:
+    async def answer(self, reply: Reply) -> bytes:
         """Spell the response to a 334."""
         self._challenges += 1
         if self._challenges > MAX_CHALLENGES:
@@ -140,6 +146,8 @@ class _Exchange:
         challenge = b64decode(reply.message, validate=True)
         if self._deferred is not None:
             response, self._deferred = self._deferred, None
+        elif getattr(self._mechanism, "is_slow", False):
+            response = await asyncio.to_thread(self._mechanism.next, challenge)
         else:
             response = self._mechanism.next(challenge)
         self._note(response)
@@ -148,7 +156,8 @@ class _Exchange:
     def _note(self, response: bytes) -> None:
         if not response:
             return
-        self._secrets.add(re.escape(response.decode("utf-8", "surrogateescape")))
+        if not hasattr(self._mechanism, "secrets"):
+            self._secrets.add(re.escape(response.decode("utf-8", "surrogateescape")))
         # Servers cut the lines that they echo, so the beginning gives it away.
         encoded = b64encode(response).decode("ascii")
         self._secrets.add(re.escape(encoded[:8]) + "[A-Za-z0-9+/=]*")
@@ -162,7 +171,9 @@ class _Exchange:
         """Give the error for a 4yz or 5yz, with what may be shown of it."""
         reply = reply._replace(message=self.redact(reply.message))
         message = reply.message if why is None else self.redact(why)
-        return SMTPAuthenticationError(reply.code, message, self._mechanism.name, reply)
+        error = getattr(self._mechanism, "error", None)
+        name = self._mechanism.name
+        return SMTPAuthenticationError(reply.code, message, name, reply, error)
 
     def outcome(self, reply: Reply) -> Reply:
         """Judge the reply that ends the exchange."""
@@ -173,7 +184,7 @@ class _Exchange:
         if not self._mechanism.done or self._deferred is not None:
             raise SMTPProtocolError(
                 f"the server says 235 before {self._mechanism.name} is done: it has "
-                "not proved that it knows the password"
+                "not proved itself"
             )
         return reply._replace(message=self.redact(reply.message))
 

@@ -1,4 +1,4 @@
-"""A client as it is configured, connected and introduced to its server.
+"""A client as it is configured, introduced to its server, and closed.
 
 Rules:
 
@@ -10,57 +10,31 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import ssl
-from types import TracebackType
-from typing import Self
 
 from . import commands
-from .connecting import Endpoint, address_literal
+from .connecting import address_literal
 from .connection import Connection
 from .dialogue import perform
-from .events import Listener
 from .exceptions import SMTPCommandFailedError, SMTPConnectionLostError
 from .extensions import Extensions
 from .protocol import SMTPProtocol
 from .replies import Reply
 from .session import Session
+from .settings import Settings
 from .timeouts import Timeouts
 
-__all__ = ["DEFAULT_TIMEOUTS", "Client"]
-
-DEFAULT_TIMEOUTS = Timeouts()
+__all__ = ["Client"]
 
 
 class Client:
     """Be what `SMTP` stands on: see there for the arguments."""
 
-    _context: ssl.SSLContext | None = None  # of TLS from the first octet on
-
-    def __init__(
-        self,
-        hostname: str = "localhost",
-        port: int = 25,
-        fqdn: str | None = None,
-        timeout: Timeouts | float | None = DEFAULT_TIMEOUTS,
-        *,
-        server_hostname: str | None = None,
-        source_address: tuple[str, int] | None = None,
-        sock: socket.socket | None = None,
-        path: str | os.PathLike[str] | None = None,
-        pipelining: bool = True,
-        allow_cleartext_auth: bool = False,
-        on_event: Listener | None = None,
-    ) -> None:
-        endpoint = Endpoint(
-            hostname, port, source_address, sock, path, self._context, server_hostname
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection = Connection(
+            settings.endpoint, settings.timeouts, settings.on_event
         )
-        self._timeouts = Timeouts.of(timeout)
-        self._name = None if fqdn is None else commands.client_name(fqdn)
-        self._pipelining = pipelining
-        self._allow_cleartext_auth = allow_cleartext_auth
-        self._connection = Connection(endpoint, self._timeouts, on_event)
         self._greeting: Reply | None = None
         self._session = Session()
 
@@ -69,17 +43,17 @@ class Client:
     @property
     def hostname(self) -> str:
         """Give the name or address of the server, as configured."""
-        return self._connection.endpoint.hostname
+        return self._settings.endpoint.hostname
 
     @property
     def port(self) -> int:
         """Give the TCP port of the server, as configured."""
-        return self._connection.endpoint.port
+        return self._settings.endpoint.port
 
     @property
     def timeout(self) -> Timeouts:
         """Give the limits, as configured."""
-        return self._timeouts
+        return self._settings.timeouts
 
     @property
     def is_connected(self) -> bool:
@@ -91,12 +65,6 @@ class Client:
         """Give the transport of the connection, or None without one."""
         protocol = self._connection.protocol
         return None if protocol is None else protocol.transport
-
-    @property
-    def is_encrypted(self) -> bool:
-        """Tell whether the connection is encrypted."""
-        transport = self.transport
-        return transport is not None and bool(transport.get_extra_info("ssl_object"))
 
     @property
     def greeting(self) -> Reply | None:
@@ -111,8 +79,8 @@ class Client:
     @property
     def fqdn(self) -> str | None:
         """Give the name that EHLO carries; None while it depends on a connection."""
-        if self._name is not None:
-            return self._name
+        if self._settings.name is not None:
+            return self._settings.name
         name = socket.gethostname()
         if "." in name and commands.is_client_name(name):
             return name
@@ -143,22 +111,7 @@ class Client:
         """List the SASL mechanisms that the server offers, in lower case."""
         return [name.lower() for name in self._session.extensions.auth]
 
-    # Connecting and closing
-
-    async def connect(self) -> Reply:
-        """Connect to the server and give its greeting (RFC 5321 3.1).
-
-        Raises:
-            SMTPConnectionRefusedError: Refused by TCP, or by a greeting but 220.
-            SMTPConnectionError: There is no such host or way, or a connection already.
-            SMTPTLSError: The TLS handshake failed.
-            SMTPTimeoutError: It took too long.
-        """
-        async with self._connection.opening():
-            self._session = Session()
-            self._greeting = None
-            self._greeting = await self._connection.open()
-            return self._greeting
+    # Closing
 
     async def quit(self) -> Reply:
         """Send QUIT (RFC 5321 4.1.1.10), wait for the reply, and close.
@@ -188,18 +141,6 @@ class Client:
         self._session = Session()
         self._greeting = None
         await self._connection.close(last_words)
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._close(commands.QUIT)
 
     # Introducing the client
 

@@ -17,27 +17,28 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from . import commands, sasl, transaction
+from . import commands, transaction
 from .addresses import forward_path, needs_smtputf8, reverse_path
-from .authentication import authenticate, check_cleartext, login
-from .client import DEFAULT_TIMEOUTS, Client
-from .connecting import default_context, is_local
+from .connecting import Endpoint
 from .content import Content, Message
 from .dialogue import perform
 from .envelope import Envelope, check_announced, check_content, require
 from .events import Listener
-from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError
 from .extensions import Extensions
 from .pipeline import Pipeline
-from .protocol import SMTPProtocol
 from .replies import Reply
+from .securing import SecuredClient
+from .settings import Credentials, Settings, StartTLS, Token
 from .timeouts import Timeouts
+from .tls import default_context
 from .transaction import SendResult
 
 __all__ = ["SMTP", "SMTP_SSL"]
 
+_DEFAULT_TIMEOUTS = Timeouts()
 
-class SMTP(Client):
+
+class SMTP(SecuredClient):
     """Hold one SMTP session.
 
     An object can be made outside a loop, be used by many tasks at once, and connect
@@ -50,6 +51,18 @@ class SMTP(Client):
         fqdn: The name the client gives itself in EHLO. None takes the host's name
             where it has a dot, else the address of the socket; nothing is resolved.
         timeout: `Timeouts`, or one number of seconds for all of them.
+        username: With `password` or `token`, whom to log in as when connecting.
+        password: Text goes out as UTF-8.
+        token: An access token (RFC 7628), or an async callable `token(refresh)` that
+            gives one: called with False, and once more with True where the server has
+            refused what it gave.
+        mechanisms: The only SASL mechanisms to try, in this order; None for the
+            strongest that both sides know.
+        starttls: Whether to turn to TLS when connecting: "never"; "required", or fail;
+            or "opportunistic", where the server offers it, and without asking who it
+            is. With credentials, opportunistic is required.
+        tls_context: The TLS context; None for one that verifies certificates against
+            the system's authorities. Client certificates are loaded into it.
         server_hostname: The name to verify a certificate against, if not `hostname`.
         source_address: The `(host, port)` to connect from.
         sock: A connected socket to use instead of a new one, once.
@@ -65,78 +78,46 @@ class SMTP(Client):
         SMTPArgumentError: A value that is none.
     """
 
-    # Logging in
+    _has_implicit_tls = False
 
-    async def auth(
+    def __init__(
         self,
-        username: str | bytes,
-        password: str | bytes,
+        hostname: str = "localhost",
+        port: int = 25,
+        fqdn: str | None = None,
+        timeout: Timeouts | float | None = _DEFAULT_TIMEOUTS,
         *,
+        username: str | bytes | None = None,
+        password: str | bytes | None = None,
+        token: Token | None = None,
         mechanisms: Sequence[str] | None = None,
-    ) -> Reply:
-        """Log in with a user name and a password (RFC 4954).
-
-        Of the mechanisms that the server offers, CRAM-MD5 is tried first, then PLAIN,
-        or else LOGIN.
-
-        Args:
-            username: As the server knows the user.
-            password: The same; text goes out as UTF-8.
-            mechanisms: The only mechanisms to try, in this order.
-
-        Raises:
-            SMTPLoginError: None of them worked; its `exceptions` say why.
-            SMTPCommandNotSupportedError: The server offers no AUTH.
-            SMTPArgumentError: Within a mail transaction, or a second time.
-        """
-        sasl.candidates(username, password, (), mechanisms)
-        async with self._connection.turn() as protocol:
-            offered = await self._offered(protocol)
-            reply = await login(
-                protocol,
-                sasl.candidates(username, password, offered, mechanisms),
-                offered,
-                may_show=self._may_show_password(protocol),
-                timeout=self.timeout.reply,
+        starttls: StartTLS = "never",
+        tls_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        source_address: tuple[str, int] | None = None,
+        sock: socket.socket | None = None,
+        path: str | os.PathLike[str] | None = None,
+        pipelining: bool = True,
+        allow_cleartext_auth: bool = False,
+        on_event: Listener | None = None,
+    ) -> None:
+        context = (tls_context or default_context()) if self._has_implicit_tls else None
+        endpoint = Endpoint(
+            hostname, port, source_address, sock, path, context, server_hostname
+        )
+        super().__init__(
+            Settings(
+                endpoint=endpoint,
+                name=None if fqdn is None else commands.client_name(fqdn),
+                timeouts=Timeouts.of(timeout),
+                credentials=Credentials.of(username, password, token),
+                mechanisms=mechanisms,
+                starttls=starttls,
+                tls_context=tls_context,
+                pipelining=pipelining,
+                allow_cleartext_auth=allow_cleartext_auth,
+                on_event=on_event,
             )
-            self._session = replace(self._session, is_authenticated=True)
-            return reply
-
-    async def authenticate(self, mechanism: sasl.Mechanism) -> Reply:
-        """Log in with a SASL mechanism of the caller's (see `sasl`).
-
-        Raises:
-            SMTPAuthenticationError: The server refused, or the mechanism did.
-            SMTPCommandNotSupportedError: The server does not offer the mechanism.
-            SMTPTLSError: It would show a listener what it needs to log in.
-            SMTPArgumentError: Within a mail transaction, or a second time.
-        """
-        async with self._connection.turn() as protocol:
-            if mechanism.name.upper() not in await self._offered(protocol):
-                raise SMTPCommandNotSupportedError(f"AUTH {mechanism.name}")
-            check_cleartext(mechanism, may_show=self._may_show_password(protocol))
-            reply = await authenticate(protocol, mechanism, self.timeout.reply)
-            self._session = replace(self._session, is_authenticated=True)
-            return reply
-
-    async def _offered(self, protocol: SMTPProtocol) -> tuple[str, ...]:
-        session = await self._introduced(protocol)
-        # RFC 4954 4: "After a successful AUTH command completes, a server MUST reject
-        # any further AUTH commands with a 503 reply", and "the AUTH command is not
-        # permitted during a mail transaction".
-        if session.is_authenticated:
-            raise SMTPArgumentError("the session is authenticated already")
-        if session.in_transaction:
-            raise SMTPArgumentError("AUTH is not permitted within a mail transaction")
-        if "AUTH" not in session.extensions:
-            raise SMTPCommandNotSupportedError("AUTH")
-        return session.extensions.auth
-
-    def _may_show_password(self, protocol: SMTPProtocol) -> bool:
-        return (
-            self._allow_cleartext_auth
-            or self.is_encrypted
-            or is_local(protocol.transport)
         )
 
     # One mail transaction, command by command
@@ -331,7 +312,7 @@ class SMTP(Client):
 
     @property
     def _is_grouped(self) -> bool:
-        return self._pipelining and "PIPELINING" in self.extensions
+        return self._settings.pipelining and "PIPELINING" in self.extensions
 
     # What smtplibaio 2 had besides
 
@@ -359,14 +340,20 @@ class SMTP_SSL(SMTP):
         timeout: As for `SMTP`.
     """
 
+    _has_implicit_tls = True
+
     def __init__(
         self,
         hostname: str = "localhost",
         port: int = 465,
         fqdn: str | None = None,
         context: ssl.SSLContext | None = None,
-        timeout: Timeouts | float | None = DEFAULT_TIMEOUTS,
+        timeout: Timeouts | float | None = _DEFAULT_TIMEOUTS,
         *,
+        username: str | bytes | None = None,
+        password: str | bytes | None = None,
+        token: Token | None = None,
+        mechanisms: Sequence[str] | None = None,
         server_hostname: str | None = None,
         source_address: tuple[str, int] | None = None,
         sock: socket.socket | None = None,
@@ -375,12 +362,16 @@ class SMTP_SSL(SMTP):
         allow_cleartext_auth: bool = False,
         on_event: Listener | None = None,
     ) -> None:
-        self._context = default_context() if context is None else context
         super().__init__(
             hostname,
             port,
             fqdn,
             timeout,
+            username=username,
+            password=password,
+            token=token,
+            mechanisms=mechanisms,
+            tls_context=context,
             server_hostname=server_hostname,
             source_address=source_address,
             sock=sock,
