@@ -47,6 +47,10 @@ class ScriptMismatch(AssertionError):
     """The client said something else than the script."""
 
 
+class HandshakeFailed(Exception):
+    """The client wants no TLS with this server."""
+
+
 @dataclass
 class Turn:
     """Consecutive lines of one voice, and where the script has the first of them."""
@@ -129,18 +133,24 @@ class Server:
 
     async def perform(self, peer: Peer) -> None:
         try:
-            for turn in self._turns:
+            for turn, following in zip(
+                self._turns, [*self._turns[1:], None], strict=True
+            ):
+                if following is not None and following.lines == ["<starttls>"]:
+                    peer.transport.pause_reading()  # the client's hello is for TLS
                 if turn.voice == "S":
                     peer = await self._speak(peer, turn)
                 else:
                     await self._listen(peer, turn)
             await self._end(peer)
+        except HandshakeFailed:
+            peer.transport.abort()
         except BaseException as exc:
             self.mismatch = exc
             peer.transport.abort()
 
     async def _speak(self, peer: Peer, turn: Turn) -> Peer:
-        for _ in range(PATIENCE):
+        for _ in range(PATIENCE if peer.transport.is_reading() else 0):
             await asyncio.sleep(0)
         if peer.received:
             raise ScriptMismatch(
@@ -183,9 +193,13 @@ class Server:
         inner = Peer()
         assert self._tls is not None
         loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(
-            peer.transport, inner, self._tls, server_side=True
-        )
+        try:
+            transport = await loop.start_tls(
+                peer.transport, inner, self._tls, server_side=True
+            )
+        except OSError:
+            peer.has_left = True  # of its own accord: the client's error tells why
+            raise HandshakeFailed from None
         assert transport is not None
         inner.connection_made(transport)
         return inner

@@ -28,10 +28,10 @@ from smtplibaio import (
 from smtplibaio.connecting import (
     Endpoint,
     address_literal,
-    default_context,
     is_local,
     open_connection,
 )
+from smtplibaio.tls import default_context
 
 OK, REFUSED, HOLE, UNREACHABLE = (
     "127.0.0.2",
@@ -82,10 +82,10 @@ def test_an_endpoint_that_is_none_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "shown", "verified"),
     [
-        ({}, "localhost:25", None),
-        ({"hostname": "::1"}, "[::1]:25", None),
+        ({}, "localhost:25", "localhost"),
+        ({"hostname": "::1"}, "[::1]:25", "::1"),
         ({"path": "/run/smtp"}, "/run/smtp", None),
-        ({"hostname": "mx.example", "port": 65535}, "mx.example:65535", None),
+        ({"hostname": "mx.example", "port": 65535}, "mx.example:65535", "mx.example"),
         ({"context": default_context()}, "localhost:25", "localhost"),
         (
             {"context": default_context(), "server_hostname": "mx.example"},
@@ -101,7 +101,13 @@ def test_an_endpoint_that_is_none_is_refused(
             "/p",
             "mx.example",
         ),
-        ({"server_hostname": "mx.example"}, "localhost:25", None),
+        ({"server_hostname": "mx.example"}, "localhost:25", "mx.example"),
+        ({"hostname": "mx.example."}, "mx.example.:25", "mx.example"),
+        (
+            {"hostname": "b\xfccher.example"},
+            "b\xfccher.example:25",
+            "xn--bcher-kva.example",
+        ),
     ],
 )
 def test_an_endpoint_knows_its_name_and_which_one_tls_verifies(
@@ -109,14 +115,6 @@ def test_an_endpoint_knows_its_name_and_which_one_tls_verifies(
 ) -> None:
     endpoint = Endpoint(**arguments)
     assert (str(endpoint), endpoint.name_to_verify) == (shown, verified)
-
-
-def test_the_default_context_verifies_and_wants_tls_1_2() -> None:
-    context = default_context()
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname
-    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert default_context() is context
 
 
 # Which address

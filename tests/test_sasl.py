@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from smtplibaio import SMTPArgumentError
-from smtplibaio.sasl import CramMD5, Login, Plain, candidates
+from smtplibaio.sasl import (
+    Anonymous,
+    CramMD5,
+    External,
+    Login,
+    Plain,
+    bearer_candidates,
+    check_names,
+    password_candidates,
+)
 
 Kind = type[Plain] | type[Login] | type[CramMD5]
 KINDS: list[Kind] = [Plain, Login, CramMD5]
@@ -77,6 +88,38 @@ def test_a_mechanism_that_waits_has_no_initial_response(
     """C04: LOGIN and CRAM-MD5 let the server speak first."""
     start: Callable[[], object] = kind("tim", "secret").start
     assert start() is None
+
+
+@pytest.mark.parametrize("kind", [External, Anonymous])
+@pytest.mark.parametrize("text", ["", "tim@x.example", "jürg"])
+def test_external_and_anonymous_say_one_thing(
+    kind: type[External | Anonymous], text: str
+) -> None:
+    """C18: it may be empty, which is something else than none."""
+    mechanism = kind(text)
+    assert mechanism.name == kind.__name__.upper()
+    assert not mechanism.is_plaintext
+    assert not mechanism.done
+    assert mechanism.start() == text.encode()
+    assert mechanism.done
+    assert repr(mechanism) == f"{kind.__name__}({text!r})"
+    with pytest.raises(SMTPArgumentError, match=f"{mechanism.name} has nothing to say"):
+        mechanism.next(b"")
+
+
+def test_external_is_whom_the_certificate_names() -> None:
+    """C18: RFC 4422 A: an empty identity asks for that."""
+    assert External().start() == Anonymous().start() == b""
+
+
+@pytest.mark.parametrize("text", ["\ud800", 5, None, b"tim"], ids=ascii)
+@pytest.mark.parametrize("kind", [External, Anonymous])
+def test_what_is_no_text_is_refused(
+    kind: type[External | Anonymous], text: Any
+) -> None:
+    """A08: at once, and with an error of this library."""
+    with pytest.raises(SMTPArgumentError, match="text"):
+        kind(text)
 
 
 # Credentials
@@ -152,44 +195,141 @@ def test_a_mechanism_tells_whether_it_shows_the_password(
 
 # Which ones to try
 
+PLUS = ["SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]
+SCRAMS = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"]
+OTHERS = ["CRAM-MD5", "PLAIN", "LOGIN"]
+
+
+@pytest.fixture(scope="module")
+def tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> ssl.SSLObject:
+    """Give a client's end of TLS, after the handshake."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = client_tls.wrap_bio(back, there, server_hostname="localhost")
+    far = server_tls.wrap_bio(there, back, server_side=True)
+    for end in (near, far, near, far):
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    assert near.version() is not None
+    return near
+
 
 @pytest.mark.parametrize(
     ("offered", "allowed", "expected"),
     [
         (["LOGIN", "PLAIN", "CRAM-MD5"], None, ["CRAM-MD5", "PLAIN"]),
-        (["CRAM-MD5", "PLAIN", "LOGIN"], None, ["CRAM-MD5", "PLAIN"]),
         (["LOGIN", "PLAIN"], None, ["PLAIN"]),
         (["LOGIN"], None, ["LOGIN"]),
         (["LOGIN", "CRAM-MD5"], None, ["CRAM-MD5", "LOGIN"]),
-        (["GSSAPI", "XOAUTH2", "PLAIN"], None, ["PLAIN"]),
-        (["GSSAPI"], None, []),
+        (["GSSAPI", "XOAUTH2", "OAUTHBEARER", "PLAIN"], None, ["PLAIN"]),
+        (["EXTERNAL", "ANONYMOUS"], None, []),
         ([], None, []),
-        (["PLAIN", "LOGIN", "CRAM-MD5"], ["LOGIN"], ["LOGIN"]),
-        (["PLAIN", "LOGIN", "CRAM-MD5"], ["login", "plain"], ["LOGIN"]),
-        (["PLAIN", "LOGIN", "CRAM-MD5"], ["PLAIN", "CRAM-MD5"], ["PLAIN", "CRAM-MD5"]),
+        ([*PLUS, *SCRAMS, *OTHERS], None, ["SCRAM-SHA-512", "CRAM-MD5", "PLAIN"]),
+        ([*PLUS], None, []),
+        (["SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN"], None, ["SCRAM-SHA-256", "PLAIN"]),
+        (["SCRAM-SHA3-512", "SCRAM-SHA-1"], None, ["SCRAM-SHA-1"]),
+        (OTHERS, ["LOGIN"], ["LOGIN"]),
+        (OTHERS, ["login", "plain"], ["LOGIN"]),
+        (OTHERS, ["PLAIN", "CRAM-MD5"], ["PLAIN", "CRAM-MD5"]),
+        (SCRAMS, ["SCRAM-SHA-1", "SCRAM-SHA-512"], ["SCRAM-SHA-1"]),
+        ([*PLUS, *SCRAMS], [*PLUS, "SCRAM-SHA-1"], ["SCRAM-SHA-1"]),
         (["PLAIN", "LOGIN"], ["CRAM-MD5"], []),
         (["PLAIN", "LOGIN"], ["CRAM-MD5", "LOGIN"], ["LOGIN"]),
         (["PLAIN"], [], []),
     ],
+    ids=repr,
 )
 def test_one_of_each_kind_is_tried_the_strongest_first(
     offered: list[str], allowed: list[str] | None, expected: list[str]
 ) -> None:
     """C02: or, of those that the caller allows, in the caller's order."""
-    chosen = candidates("tim", "secret", offered, allowed)
+    chosen = password_candidates("tim", "secret", offered, allowed)
     assert [mechanism.name for mechanism in chosen] == expected
+
+
+@pytest.mark.parametrize(
+    "offered",
+    list(itertools.permutations(["LOGIN", "PLAIN", "SCRAM-SHA-1", "CRAM-MD5"])),
+)
+def test_the_order_of_the_offer_means_nothing(offered: tuple[str, ...]) -> None:
+    """C01: whoever reorders it gets the strongest all the same."""
+    chosen = password_candidates("tim", "secret", offered)
+    assert [m.name for m in chosen] == ["SCRAM-SHA-1", "CRAM-MD5", "PLAIN"]
+    chosen = bearer_candidates("tim", "secret", [*offered, "XOAUTH2", "OAUTHBEARER"])
+    assert [m.name for m in chosen] == ["OAUTHBEARER"]
+
+
+@pytest.mark.parametrize(
+    ("offered", "allowed", "expected", "flag"),
+    [
+        (SCRAMS, None, "SCRAM-SHA-512", b"y,,"),
+        ([*PLUS, *SCRAMS], None, "SCRAM-SHA-512-PLUS", b"p=tls-server-end-point,,"),
+        (["SCRAM-SHA-1-PLUS", *SCRAMS], None, "SCRAM-SHA-1-PLUS", b"p="),
+        ([*PLUS, *SCRAMS], SCRAMS, "SCRAM-SHA-512", b"n,,"),
+        (["SCRAM-SHA-1-PLUS", *SCRAMS], SCRAMS, "SCRAM-SHA-512", b"n,,"),
+        ([*PLUS, *SCRAMS], PLUS[1:], "SCRAM-SHA-256-PLUS", b"p="),
+    ],
+    ids=repr,
+)
+def test_with_tls_a_proof_is_bound_to_it(
+    tls: ssl.SSLObject,
+    offered: list[str],
+    allowed: list[str] | None,
+    expected: str,
+    flag: bytes,
+) -> None:
+    """C11: "y" where the server knows no binding, "n" where the client may not."""
+    offered = [*offered, "PLAIN"]
+    mechanism, *_ = password_candidates("tim", "secret", offered, allowed, tls)
+    assert mechanism.name == expected
+    initial = mechanism.start()
+    assert initial is not None
+    assert initial.startswith(flag)
+
+
+def test_without_scram_nothing_is_bound(tls: ssl.SSLObject) -> None:
+    """C11: nor is anything computed for it."""
+    chosen = password_candidates("tim", "secret", OTHERS, tls=tls)
+    assert [mechanism.name for mechanism in chosen] == ["CRAM-MD5", "PLAIN"]
+
+
+def test_one_mechanism_is_tried_with_a_token() -> None:
+    """C02: of those that the caller allows, the first one offered."""
+    both = ["XOAUTH2", "OAUTHBEARER", "PLAIN"]
+    for offered, allowed, expected in (
+        (both, None, ["OAUTHBEARER"]),
+        (both, ["xoauth2", "OAUTHBEARER"], ["XOAUTH2"]),
+        (["XOAUTH2"], None, ["XOAUTH2"]),
+        (["XOAUTH2"], ["OAUTHBEARER"], []),
+        (["PLAIN"], None, []),
+        (both, [], []),
+    ):
+        chosen = bearer_candidates("tim", "secret", offered, allowed)
+        assert [mechanism.name for mechanism in chosen] == expected
 
 
 @pytest.mark.parametrize(
     ("allowed", "text"),
     [
         ("PLAIN", "not one string"),
-        (["PLAIN", "PLIAN"], "PLIAN.*there are CRAM-MD5, PLAIN, LOGIN"),
+        (["PLAIN", "PLIAN"], "used here: PLIAN; there are A, PLAIN$"),
+        (["PLAIN", "X", "y"], "used here: X, Y; there are A, PLAIN$"),
     ],
 )
 def test_a_name_that_is_none_is_refused(allowed: Any, text: str) -> None:
+    """C01: a mistyped list allows nothing else by accident."""
     with pytest.raises(SMTPArgumentError, match=text):
-        candidates("tim", "secret", ["PLAIN"], allowed)
+        check_names(allowed, ["A", "PLAIN"])
+
+
+def test_a_name_is_for_a_password_or_for_a_token() -> None:
+    with pytest.raises(SMTPArgumentError, match="XOAUTH2; there are SCRAM-SHA-512-PL"):
+        password_candidates("tim", "secret", ["XOAUTH2"], ["XOAUTH2"])
+    with pytest.raises(SMTPArgumentError, match="PLAIN; there are OAUTHBEARER, XOAU"):
+        bearer_candidates("tim", "secret", ["PLAIN"], ["PLAIN"])
+    assert check_names(None, ["A", "B"]) == ["A", "B"]
+    assert check_names(["b"], ["A", "B"]) == ["B"]
 
 
 @pytest.mark.parametrize("offered", [(), ("GSSAPI",), ("PLAIN",)], ids=repr)
@@ -201,4 +341,4 @@ def test_credentials_are_checked_whatever_is_offered(
 ) -> None:
     """A08: before anything is known of the server, and anything was sent."""
     with pytest.raises(SMTPArgumentError, match="is empty or has a NUL"):
-        candidates(*credentials, offered)
+        password_candidates(*credentials, offered)
