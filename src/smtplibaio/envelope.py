@@ -12,15 +12,16 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .addresses import forward_path, needs_smtputf8, reverse_path
 from .commands import keyword_of, mail, parameters, rcpt
 from .content import Content
-from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError
+from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError, SMTPTLSError
+from .parameters import Parameters
 
-__all__ = ["Envelope", "check_announced", "check_content", "require"]
+__all__ = ["Envelope", "check_announced", "check_content", "check_tls", "require"]
 
 #: Which extension announces a parameter of MAIL or RCPT, where its name differs.
 _EXTENSION_OF = {
@@ -59,6 +60,13 @@ def check_announced(options: Iterable[str], announced: Announced) -> None:
             )
 
 
+def _check_distinct(options: Iterable[str]) -> None:
+    keywords = [keyword_of(option) for option in options]
+    for keyword in keywords:
+        if keywords.count(keyword) > 1:
+            raise SMTPArgumentError(f"the parameter {keyword} is given twice")
+
+
 def require(extension: str, announced: Announced, why: str) -> None:
     """Refuse what needs an extension that the server has not announced.
 
@@ -67,6 +75,16 @@ def require(extension: str, announced: Announced, why: str) -> None:
     """
     if extension not in announced:
         raise SMTPCommandNotSupportedError(extension, why)
+
+
+def check_tls(options: Iterable[str], *, is_verified: bool) -> None:
+    """Refuse REQUIRETLS on a connection that is not what it asks for (RFC 8689 2).
+
+    Raises:
+        SMTPTLSError: The server has not shown who it is.
+    """
+    if not is_verified and "REQUIRETLS" in map(keyword_of, options):
+        raise SMTPTLSError("REQUIRETLS needs a connection with a verified certificate")
 
 
 def check_content(content: Content, announced: Announced, limit: int | None) -> None:
@@ -98,12 +116,14 @@ class Envelope:
         recipients: What the caller called each recipient, and its mailbox.
         mail_options: ESMTP parameters of MAIL.
         rcpt_options: ESMTP parameters of every RCPT.
+        own_options: ESMTP parameters of the RCPT of one recipient, by mailbox.
     """
 
     sender: str
     recipients: Mapping[str, str]
     mail_options: tuple[str, ...] = ()
     rcpt_options: tuple[str, ...] = ()
+    own_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -112,6 +132,7 @@ class Envelope:
         recipients: Any,
         mail_options: Iterable[str] = (),
         rcpt_options: Iterable[str] = (),
+        wanted: Parameters | None = None,
     ) -> Envelope:
         """Check what a caller passed, and make an envelope of it.
 
@@ -121,39 +142,58 @@ class Envelope:
                 `addresses.forward_path`.
             mail_options: Raw parameters such as "BODY=8BITMIME".
             rcpt_options: Raw parameters such as "NOTIFY=NEVER".
+            wanted: Typed parameters, to be sent besides the raw ones.
 
         Raises:
-            SMTPArgumentError: One of them may not go on the wire, or there is no
-                recipient.
+            SMTPArgumentError: One of them may not go on the wire, there is no
+                recipient, or a parameter is given twice.
         """
         several = isinstance(recipients, Iterable) and not isinstance(recipients, str)
-        mailboxes: dict[str, str] = {}
+        called: dict[str, dict[str, None]] = {}  # each mailbox, in every spelling
         for recipient in recipients if several else (recipients,):
             mailbox = forward_path(recipient)
-            mailboxes.setdefault(
-                mailbox, str.__str__(getattr(recipient, "addr_spec", recipient))
-            )
-        if not mailboxes:
+            name = str.__str__(getattr(recipient, "addr_spec", recipient))
+            called.setdefault(mailbox, {})[name] = None
+        if not called:
             raise SMTPArgumentError("there is no recipient")
+        of_mail = parameters(mail_options, "mail_options")
+        of_rcpt = parameters(rcpt_options, "rcpt_options")
+        own: dict[str, tuple[str, ...]] = {}
+        if wanted is not None:
+            of_mail += tuple(wanted.of_mail())
+            of_rcpt += tuple(wanted.of_rcpt())
+            wanted.check_recipients(name for names in called.values() for name in names)
+            own = {
+                mailbox: tuple(o for name in names for o in wanted.of_one(name))
+                for mailbox, names in called.items()
+            }
+        for options in (of_mail, of_rcpt, *(of_rcpt + its for its in own.values())):
+            _check_distinct(options)
         return cls(
             reverse_path(sender),
-            {name: mailbox for mailbox, name in mailboxes.items()},
-            parameters(mail_options, "mail_options"),
-            parameters(rcpt_options, "rcpt_options"),
+            {next(iter(names)): mailbox for mailbox, names in called.items()},
+            of_mail,
+            of_rcpt,
+            own,
         )
 
-    def commands(self, announced: Announced, content: Content) -> list[bytes]:
+    def commands(
+        self, announced: Announced, content: Content, *, needs_utf8: bool = False
+    ) -> list[bytes]:
         """Spell MAIL and the RCPTs, with the parameters that the mail needs.
 
         Args:
             announced: What the server announced.
             content: What is to be sent; its size is declared where SIZE is announced.
+            needs_utf8: Whether its header needs SMTPUTF8.
 
         Raises:
             SMTPCommandNotSupportedError: The mail needs what was not announced.
         """
         check_announced(self.mail_options, announced)
         check_announced(self.rcpt_options, announced)
+        for own in self.own_options.values():
+            check_announced(own, announced)
         options = list(self.mail_options)
         given = {keyword_of(option) for option in options}
         if "SIZE" in announced and "SIZE" not in given:
@@ -164,11 +204,15 @@ class Envelope:
             raise SMTPArgumentError("the content is 8-bit, BODY=7BIT says it is not")
         if (who := self._beyond_ascii()) is not None:
             require("SMTPUTF8", announced, f"the local part of {who!a} is not ASCII")
-            if "SMTPUTF8" not in given:
-                options.append("SMTPUTF8")
+            needs_utf8 = True
+        if needs_utf8 and "SMTPUTF8" not in given:
+            options.append("SMTPUTF8")
         return [
             mail(self.sender, options),
-            *(rcpt(mailbox, self.rcpt_options) for mailbox in self.recipients.values()),
+            *(
+                rcpt(mailbox, self.rcpt_options + self.own_options.get(mailbox, ()))
+                for mailbox in self.recipients.values()
+            ),
         ]
 
     def _beyond_ascii(self) -> str | None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from .exceptions import SMTPProtocolError, printable
 
-__all__ = ["EnhancedStatus", "Reply", "ReplyParser"]
+__all__ = ["EnhancedStatus", "Reply", "ReplyParser", "queue_id"]
 
 #: Octets of one reply line with its line end. RFC 5321 4.5.3.1.5 asks for 512; servers
 #: exceed it, and a client that asks for no more than eight times as much loses nobody.
@@ -95,6 +95,28 @@ class Reply(NamedTuple):
     def is_permanent(self) -> bool:
         """Tell whether the command was refused for good: 5yz."""
         return 500 <= self.code < 600
+
+
+# What servers say of a mail that they have taken, each with the words around its name.
+_QUEUE_IDS = tuple(
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        r"\bqueued as ([0-9A-Za-z]+)\b",  # Postfix, and what is made like it
+        r"\bOK id=([0-9A-Za-z-]+)",  # Exim
+        r"(?:^|\s)([0-9A-Za-z]{8,}) Message accepted for delivery",  # Sendmail
+        r"\[InternalId=([0-9]+)",  # Exchange
+        r"\bOK\s+[0-9]+\s+([0-9A-Za-z.-]+) - gsmtp",  # Gmail
+    )
+)
+
+
+def queue_id(reply: Reply) -> str | None:
+    """Find what the server calls a mail in its final reply; None where it does not say.
+
+    Known are the replies of Postfix, Exim, Sendmail, OpenSMTPD, Exchange and Gmail.
+    """
+    matches = (pattern.search(reply.message) for pattern in _QUEUE_IDS)
+    return next((match[1] for match in matches if match is not None), None)
 
 
 class ReplyParser:

@@ -13,21 +13,24 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
+from typing import Literal
 
 from . import commands, transaction
-from .addresses import forward_path, needs_smtputf8, reverse_path
+from .commanding import CommandingClient
 from .connecting import Endpoint
 from .content import Content, Message
 from .dialogue import perform
-from .envelope import Envelope, check_announced, check_content, require
+from .envelope import Envelope, check_content, check_tls
 from .events import Listener
 from .extensions import Extensions
+from .fitting import Fitted, envelope_for, fit, is_email_message
+from .parameters import Notify, Parameters
 from .pipeline import Pipeline
 from .replies import Reply
-from .securing import SecuredClient
 from .settings import Credentials, Settings, StartTLS, Token
 from .timeouts import Timeouts
 from .tls import default_context
@@ -38,7 +41,7 @@ __all__ = ["SMTP", "SMTP_SSL"]
 _DEFAULT_TIMEOUTS = Timeouts()
 
 
-class SMTP(SecuredClient):
+class SMTP(CommandingClient):
     """Hold one SMTP session.
 
     An object can be made outside a loop, be used by many tasks at once, and connect
@@ -120,117 +123,6 @@ class SMTP(SecuredClient):
             )
         )
 
-    # One mail transaction, command by command
-
-    async def mail(self, sender: object, options: Iterable[str] | None = ()) -> Reply:
-        """Send MAIL (RFC 5321 4.1.1.2).
-
-        Args:
-            sender: An address, or "" for the null reverse-path.
-            options: ESMTP parameters, such as "BODY=8BITMIME".
-
-        Raises:
-            SMTPCommandFailedError: The server refused.
-            SMTPCommandNotSupportedError: A parameter was not announced.
-        """
-        mailbox = reverse_path(sender)
-        checked = commands.parameters(options or (), "options")
-        async with self._connection.turn() as protocol:
-            session = await self._introduced(protocol)
-            check_announced(checked, session.extensions)
-            if needs_smtputf8(mailbox):
-                require("SMTPUTF8", session.extensions, "the address is not ASCII")
-                checked = tuple(dict.fromkeys((*checked, "SMTPUTF8")))
-            line = commands.mail(mailbox, checked)
-            with protocol.indivisible("MAIL"):
-                reply = await perform(protocol, line, self.timeout.reply)
-            self._session = replace(self._session, in_transaction=True)
-            return reply
-
-    async def rcpt(
-        self, recipient: object, options: Iterable[str] | None = ()
-    ) -> Reply:
-        """Send RCPT (RFC 5321 4.1.1.3); any 2yz is a success, 251 and 252 too.
-
-        Args:
-            recipient: An address.
-            options: ESMTP parameters, such as "NOTIFY=NEVER".
-
-        Raises:
-            SMTPCommandFailedError: The server refused.
-            SMTPCommandNotSupportedError: A parameter was not announced.
-        """
-        mailbox = forward_path(recipient)
-        checked = commands.parameters(options or (), "options")
-        async with self._connection.turn() as protocol:
-            check_announced(checked, self.extensions)
-            if needs_smtputf8(mailbox):
-                require("SMTPUTF8", self.extensions, "the address is not ASCII")
-            line = commands.rcpt(mailbox, checked)
-            with protocol.indivisible("RCPT"):
-                return await perform(protocol, line, self.timeout.reply)
-
-    async def data(self, message: Message) -> Reply:
-        """Send DATA and the message (RFC 5321 4.1.1.4); give the final reply.
-
-        Args:
-            message: Text (sent as UTF-8), octets, or anything with `as_bytes()`. Line
-                ends become CRLF, and dots are stuffed.
-
-        Raises:
-            SMTPCommandFailedError: The server refused DATA or the message.
-            SMTPDeliveryUnknownError: All was sent, and no answer came.
-            SMTPArgumentError: The message cannot be sent; nothing was.
-        """
-        content = Content.of(message)
-        async with self._connection.turn() as protocol:
-            check_content(content, self.extensions, self.extensions.size)
-            reply = await transaction.data(protocol, content, self.timeout)
-            self._session = replace(self._session, in_transaction=False)
-            return reply
-
-    async def rset(self) -> Reply:
-        """Send RSET (RFC 5321 4.1.1.5): forget the transaction that was begun."""
-        async with self._connection.turn() as protocol:
-            reply = await perform(protocol, commands.RSET, self.timeout.reply)
-            self._session = replace(self._session, in_transaction=False)
-            return reply
-
-    # Other commands
-
-    async def noop(self, text: str | None = None) -> Reply:
-        """Send NOOP (RFC 5321 4.1.1.9)."""
-        return await self._perform(commands.noop(text))
-
-    async def vrfy(self, address: str) -> Reply:
-        """Send VRFY (RFC 5321 4.1.1.6); 250 and 251 verify, 252 leaves it open."""
-        return await self._perform(commands.vrfy(address, utf8=self._utf8))
-
-    async def expn(self, address: str) -> Reply:
-        """Send EXPN (RFC 5321 4.1.1.7); the members are the lines of the reply."""
-        return await self._perform(commands.expn(address, utf8=self._utf8))
-
-    async def help(self, command: str | None = None) -> str:
-        """Send HELP (RFC 5321 4.1.1.8) and give the text."""
-        return (await self._perform(commands.help_(command))).message
-
-    async def command(self, verb: str, *args: str) -> Reply:
-        """Send a command that has no method of its own, and give its 2yz reply.
-
-        Raises:
-            SMTPArgumentError: It has one, or may not go on the wire.
-            SMTPCommandFailedError: The server refused.
-        """
-        return await self._perform(commands.other(verb, *args))
-
-    async def _perform(self, line: bytes) -> Reply:
-        async with self._connection.turn() as protocol:
-            return await perform(protocol, line, self.timeout.reply)
-
-    @property
-    def _utf8(self) -> bool:
-        return "SMTPUTF8" in self.extensions
-
     # Whole transactions
 
     async def sendmail(
@@ -246,7 +138,8 @@ class SMTP(SecuredClient):
         Args:
             sender: An address, or "" for the null reverse-path.
             recipients: An address, or an iterable of them.
-            message: As for `data`.
+            message: As for `data`. A message of the `email` package is encoded as the
+                server needs it, and Bcc does not leave.
             mail_options: ESMTP parameters of MAIL. SIZE, BODY=8BITMIME and SMTPUTF8
                 are added where they are needed and announced.
             rcpt_options: ESMTP parameters of every RCPT.
@@ -266,11 +159,92 @@ class SMTP(SecuredClient):
         envelope = Envelope.of(
             sender, recipients, mail_options or (), rcpt_options or ()
         )
-        content = Content.of(message)
+        return await self._send(envelope, message)
+
+    send_mail = sendmail
+
+    async def send_message(
+        self,
+        message: Message,
+        sender: object = None,
+        recipients: object = None,
+        *,
+        mail_options: Iterable[str] | None = (),
+        rcpt_options: Iterable[str] | None = (),
+        ret: Literal["FULL", "HDRS"] | None = None,
+        envid: str | None = None,
+        notify: Notify | Iterable[Notify] | None = None,
+        orcpt: Mapping[str, str] | None = None,
+        require_tls: bool = False,
+        deliver_by: tuple[int, str] | None = None,
+        mt_priority: int | None = None,
+        hold_for: int | None = None,
+        hold_until: datetime | None = None,
+        all_or_nothing: bool = False,
+    ) -> SendResult:
+        """Send a message to whom it names, in one transaction.
+
+        A message of the `email` package is encoded as the server needs it: to 7 bit
+        without 8BITMIME, and where its lines are too long. Bcc does not leave.
+
+        Args:
+            message: As for `sendmail`.
+            sender: None for Sender or From, of the newest Resent fields if there are.
+            recipients: None for To, Cc and Bcc of the same.
+            mail_options: Raw ESMTP parameters of MAIL.
+            rcpt_options: Raw ESMTP parameters of every RCPT.
+            ret: What a report of failure returns (RFC 3461).
+            envid: An identifier that reports repeat (RFC 3461).
+            notify: "NEVER", or any of "SUCCESS", "FAILURE", "DELAY" (RFC 3461).
+            orcpt: The original address of each recipient, by recipient (RFC 3461).
+            require_tls: Whether every hop must use verified TLS (RFC 8689).
+            deliver_by: Seconds, and what then: "R" or "N" (RFC 2852).
+            mt_priority: From -9 to 9 (RFC 6710).
+            hold_for: Seconds to hold the mail back (RFC 4865).
+            hold_until: The same as a moment with its time zone (RFC 4865).
+            all_or_nothing: Whether to send nothing if one recipient is refused.
+
+        Raises:
+            SMTPRecipientRefusedError: One was, and all were wanted. Where every one
+                was, it is SMTPNoRecipientError all the same.
+            SMTPTLSError: `require_tls`, and the connection is not verified.
+            SMTPException: As `sendmail`.
+        """
+        if sender is None or recipients is None:
+            sender, recipients = envelope_for(message, sender, recipients)
+        wanted = Parameters(
+            ret=ret,
+            envid=envid,
+            notify=notify,
+            orcpt=orcpt,
+            require_tls=require_tls,
+            deliver_by=deliver_by,
+            mt_priority=mt_priority,
+            hold_for=hold_for,
+            hold_until=hold_until,
+        )
+        envelope = Envelope.of(
+            sender, recipients, mail_options or (), rcpt_options or (), wanted
+        )
+        return await self._send(envelope, message, all_or_nothing=all_or_nothing)
+
+    async def _send(
+        self,
+        envelope: Envelope,
+        message: Message,
+        *,
+        all_or_nothing: bool = False,
+    ) -> SendResult:
+        is_email = is_email_message(message)
+        fitted = None if is_email else Fitted(Content.of(message))
         async with self._connection.turn() as protocol:
             session = await self._introduced(protocol)
+            content, needs_utf8 = fitted or fit(message, session.extensions)
             check_content(content, session.extensions, session.extensions.size)
-            lines = envelope.commands(session.extensions, content)
+            lines = envelope.commands(
+                session.extensions, content, needs_utf8=needs_utf8
+            )
+            check_tls(envelope.mail_options, is_verified=self.is_verified)
             if session.in_transaction:
                 # Somebody gave MAIL and went away. RSET tells them, should they return.
                 await perform(protocol, commands.RSET, self.timeout.reply)
@@ -282,9 +256,8 @@ class SMTP(SecuredClient):
                 content,
                 is_grouped=self._is_grouped,
                 timeouts=self.timeout,
+                all_or_nothing=all_or_nothing,
             )
-
-    send_mail = sendmail
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[Pipeline]:

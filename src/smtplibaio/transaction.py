@@ -30,9 +30,10 @@ from .exceptions import (
     SMTPException,
     SMTPNoRecipientError,
     SMTPProtocolError,
+    SMTPRecipientRefusedError,
 )
 from .protocol import SMTPProtocol
-from .replies import Reply
+from .replies import Reply, queue_id
 from .timeouts import Timeouts
 
 __all__ = ["SendResult", "data", "transact"]
@@ -44,12 +45,18 @@ class SendResult(dict[str, Reply]):
     Attributes:
         replies: The reply to RCPT that each recipient got.
         reply: The final reply: the server has taken the mail.
+        queue_id: What the server calls the mail, where its reply tells.
     """
 
     def __init__(self, replies: Mapping[str, Reply], reply: Reply) -> None:
         super().__init__({r: reply for r, reply in replies.items() if not is_ok(reply)})
         self.replies = dict(replies)
         self.reply = reply
+
+    @property
+    def queue_id(self) -> str | None:
+        """Give what the server calls the mail; None where its reply does not tell."""
+        return queue_id(self.reply)
 
     @property
     def accepted(self) -> list[str]:
@@ -65,6 +72,7 @@ async def transact(
     *,
     is_grouped: bool,
     timeouts: Timeouts,
+    all_or_nothing: bool = False,
 ) -> SendResult:
     """Run one transaction.
 
@@ -75,23 +83,36 @@ async def transact(
         content: What to send.
         is_grouped: Whether the server offers PIPELINING.
         timeouts: The limits of the session.
+        all_or_nothing: Whether to send nothing if one recipient is refused. DATA then
+            waits for the verdicts: after a 354 the only way out would be to hang up.
 
     Raises:
         SMTPNoRecipientError: Every recipient was refused.
+        SMTPRecipientRefusedError: One was, and all were wanted.
         SMTPCommandFailedError: MAIL, DATA or the content was refused.
         SMTPException: As `send_content`.
     """
     with protocol.indivisible("a mail transaction"):
         group = [*lines, commands.DATA]
         replies: list[Reply] = []
-        for step in [group] if is_grouped else [[line] for line in group]:
+        wanted = len(recipients) if all_or_nothing else 1
+        steps = [[line] for line in group]
+        if is_grouped:
+            steps = [group[:-1], group[-1:]] if all_or_nothing else [group]
+        for step in steps:
             replies += await exchange(protocol, step, timeouts.reply)
-            if len(replies) < len(group) and _is_hopeless(replies, len(recipients)):
+            if len(replies) < len(group) and _is_hopeless(
+                replies, len(recipients), wanted
+            ):
                 break
         verdicts = dict(zip(recipients, replies[1:], strict=False))
         try:
-            _judge(replies, verdicts)
-        except (SMTPCommandFailedError, SMTPNoRecipientError):
+            _judge(replies, verdicts, wanted)
+        except (
+            SMTPCommandFailedError,
+            SMTPNoRecipientError,
+            SMTPRecipientRefusedError,
+        ):
             is_354 = len(replies) == len(group) and replies[-1].code == 354
             await _put_in_order(
                 protocol, verdicts, needs_dot=is_354, timeout=timeouts.quit
@@ -101,13 +122,17 @@ async def transact(
         return SendResult(verdicts, check_reply(final, "DATA"))
 
 
-def _is_hopeless(replies: Sequence[Reply], recipients: int) -> bool:
+def _is_hopeless(replies: Sequence[Reply], recipients: int, wanted: int) -> bool:
     """Tell whether what was answered so far leaves no use in going on."""
     mail, *rcpts = replies
-    return not is_ok(mail) or (len(rcpts) == recipients and not any(map(is_ok, rcpts)))
+    if not is_ok(mail):
+        return True
+    return len(rcpts) == recipients and sum(map(is_ok, rcpts)) < wanted
 
 
-def _judge(replies: Sequence[Reply], verdicts: Mapping[str, Reply]) -> None:
+def _judge(
+    replies: Sequence[Reply], verdicts: Mapping[str, Reply], wanted: int
+) -> None:
     """Raise what the replies to MAIL, RCPT and DATA amount to; content is due else."""
     check_reply(replies[0], "MAIL")
     errors: list[SMTPException] = []
@@ -118,6 +143,9 @@ def _judge(replies: Sequence[Reply], verdicts: Mapping[str, Reply]) -> None:
             errors.append(exc)
     if len(errors) == len(verdicts):
         raise SMTPNoRecipientError(errors, verdicts)
+    if len(verdicts) - len(errors) < wanted:
+        refused = {name: reply for name, reply in verdicts.items() if not is_ok(reply)}
+        raise SMTPRecipientRefusedError(refused)
     check_data(replies[-1])
 
 

@@ -1,0 +1,140 @@
+"""A client that sends commands, one by one.
+
+Commands that are given one by one take turns one by one: between two of them another
+task may have its own. What belongs together is for `SMTP.sendmail` and `SMTP.pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from . import commands, transaction
+from .addresses import forward_path, needs_smtputf8, reverse_path
+from .content import Content, Message
+from .dialogue import perform
+from .envelope import check_announced, check_content, check_tls, require
+from .fitting import Fitted, fit, is_email_message
+from .replies import Reply
+from .securing import SecuredClient
+
+__all__ = ["CommandingClient"]
+
+
+class CommandingClient(SecuredClient):
+    """Be what `SMTP` stands on: see there for the arguments."""
+
+    # One mail transaction, command by command
+
+    async def mail(self, sender: object, options: Iterable[str] | None = ()) -> Reply:
+        """Send MAIL (RFC 5321 4.1.1.2).
+
+        Args:
+            sender: An address, or "" for the null reverse-path.
+            options: ESMTP parameters, such as "BODY=8BITMIME".
+
+        Raises:
+            SMTPCommandFailedError: The server refused.
+            SMTPCommandNotSupportedError: A parameter was not announced.
+        """
+        mailbox = reverse_path(sender)
+        checked = commands.parameters(options or (), "options")
+        async with self._connection.turn() as protocol:
+            session = await self._introduced(protocol)
+            check_announced(checked, session.extensions)
+            check_tls(checked, is_verified=self.is_verified)
+            if needs_smtputf8(mailbox):
+                require("SMTPUTF8", session.extensions, "the address is not ASCII")
+                if "SMTPUTF8" not in map(commands.keyword_of, checked):
+                    checked += ("SMTPUTF8",)
+            line = commands.mail(mailbox, checked)
+            with protocol.indivisible("MAIL"):
+                reply = await perform(protocol, line, self.timeout.reply)
+            self._session = replace(self._session, in_transaction=True)
+            return reply
+
+    async def rcpt(
+        self, recipient: object, options: Iterable[str] | None = ()
+    ) -> Reply:
+        """Send RCPT (RFC 5321 4.1.1.3); any 2yz is a success, 251 and 252 too.
+
+        Args:
+            recipient: An address.
+            options: ESMTP parameters, such as "NOTIFY=NEVER".
+
+        Raises:
+            SMTPCommandFailedError: The server refused.
+            SMTPCommandNotSupportedError: A parameter was not announced.
+        """
+        mailbox = forward_path(recipient)
+        checked = commands.parameters(options or (), "options")
+        async with self._connection.turn() as protocol:
+            check_announced(checked, self.extensions)
+            if needs_smtputf8(mailbox):
+                require("SMTPUTF8", self.extensions, "the address is not ASCII")
+            line = commands.rcpt(mailbox, checked)
+            with protocol.indivisible("RCPT"):
+                return await perform(protocol, line, self.timeout.reply)
+
+    async def data(self, message: Message) -> Reply:
+        """Send DATA and the message (RFC 5321 4.1.1.4); give the final reply.
+
+        Args:
+            message: Text (sent as UTF-8), octets, or anything with `as_bytes()`. Line
+                ends become CRLF, and dots are stuffed.
+
+        Raises:
+            SMTPCommandFailedError: The server refused DATA or the message.
+            SMTPDeliveryUnknownError: All was sent, and no answer came.
+            SMTPArgumentError: The message cannot be sent; nothing was.
+        """
+        is_email = is_email_message(message)
+        fitted = None if is_email else Fitted(Content.of(message))
+        async with self._connection.turn() as protocol:
+            content, _ = fitted or fit(message, self.extensions)
+            check_content(content, self.extensions, self.extensions.size)
+            reply = await transaction.data(protocol, content, self.timeout)
+            self._session = replace(self._session, in_transaction=False)
+            return reply
+
+    async def rset(self) -> Reply:
+        """Send RSET (RFC 5321 4.1.1.5): forget the transaction that was begun."""
+        async with self._connection.turn() as protocol:
+            reply = await perform(protocol, commands.RSET, self.timeout.reply)
+            self._session = replace(self._session, in_transaction=False)
+            return reply
+
+    # Other commands
+
+    async def noop(self, text: str | None = None) -> Reply:
+        """Send NOOP (RFC 5321 4.1.1.9)."""
+        return await self._perform(commands.noop(text))
+
+    async def vrfy(self, address: str) -> Reply:
+        """Send VRFY (RFC 5321 4.1.1.6); 250 and 251 verify, 252 leaves it open."""
+        return await self._perform(commands.vrfy(address, utf8=self._utf8))
+
+    async def expn(self, address: str) -> Reply:
+        """Send EXPN (RFC 5321 4.1.1.7); the members are the lines of the reply."""
+        return await self._perform(commands.expn(address, utf8=self._utf8))
+
+    async def help(self, command: str | None = None) -> str:
+        """Send HELP (RFC 5321 4.1.1.8) and give the text."""
+        return (await self._perform(commands.help_(command))).message
+
+    async def command(self, verb: str, *args: str) -> Reply:
+        """Send a command that has no method of its own, and give its 2yz reply.
+
+        Raises:
+            SMTPArgumentError: It has one, or may not go on the wire.
+            SMTPCommandFailedError: The server refused.
+        """
+        return await self._perform(commands.other(verb, *args))
+
+    async def _perform(self, line: bytes) -> Reply:
+        async with self._connection.turn() as protocol:
+            return await perform(protocol, line, self.timeout.reply)
+
+    @property
+    def _utf8(self) -> bool:
+        return "SMTPUTF8" in self.extensions
