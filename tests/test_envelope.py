@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from email.headerregistry import Address
 from typing import Any
 
 import pytest
+from conversation import client
 
-from smtplibaio import SMTPArgumentError, SMTPCommandNotSupportedError
+from smtplibaio import (
+    SMTPArgumentError,
+    SMTPCommandNotSupportedError,
+    SMTPTLSError,
+)
 from smtplibaio.content import Content
 from smtplibaio.envelope import Envelope, check_announced, check_content, require
 from smtplibaio.extensions import Extensions
+from smtplibaio.parameters import Parameters
 
 PLAIN = Content.of(b"Subject: x\n\nhi\n")
 EIGHT_BIT = Content.of("Subject: x\n\nhé\n")
@@ -145,7 +152,112 @@ def test_the_callers_lists_stay_as_they_are() -> None:
     assert recipients == ["b@y.example", "b@y.example"]
 
 
+def test_typed_parameters_stand_behind_raw_ones() -> None:
+    """A09: those of one recipient go with its RCPT only."""
+    wanted = Parameters(ret="FULL", notify="DELAY", orcpt={"c@y.example": "b+c@z"})
+    envelope = Envelope.of(
+        "a@x.example", ["b@y.example", "c@y.example"], ["ENVID=x"], ["XFOO"], wanted
+    )
+    assert envelope.commands(announced("DSN"), PLAIN) == [
+        b"MAIL FROM:<a@x.example> ENVID=x RET=FULL\r\n",
+        b"RCPT TO:<b@y.example> XFOO NOTIFY=DELAY\r\n",
+        b"RCPT TO:<c@y.example> XFOO NOTIFY=DELAY ORCPT=rfc822;b+2Bc@z\r\n",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipients", "name"),
+    [
+        (["c@y.example", "b@b\u00fccher.example"], "b@b\u00fccher.example"),
+        ([Address("B", "b", "y.example")], "b@y.example"),
+        (["b@y.example", "b@y.example"], "b@y.example"),
+        (
+            ["b@b\u00fccher.example", "b@xn--bcher-kva.example"],
+            "b@xn--bcher-kva.example",
+        ),
+        (["Postmaster"], "Postmaster"),
+    ],
+    ids=["beyond ASCII", "an object", "twice", "twice, as A-labels", "Postmaster"],
+)
+def test_an_original_recipient_is_found_by_what_the_caller_calls_it(
+    recipients: list[Any], name: str
+) -> None:
+    wanted = Parameters(orcpt={name: "x@z.example"})
+    envelope = Envelope.of("a@x.example", recipients, wanted=wanted)
+    lines = envelope.commands(announced("DSN"), PLAIN)
+    assert lines[-1].endswith(b"> ORCPT=rfc822;x@z.example\r\n")
+    assert b"".join(lines).count(b"ORCPT") == 1
+
+
+def test_an_original_recipient_is_of_some_recipient() -> None:
+    wanted = Parameters(orcpt={"c@y.example": "x@z.example"})
+    with pytest.raises(SMTPArgumentError, match="no recipients"):
+        Envelope.of("a@x.example", ["b@y.example"], wanted=wanted)
+
+
 # Parameters
+
+
+@pytest.mark.parametrize(
+    ("raw", "typed", "keyword"),
+    [
+        ({"mail_options": ["RET=FULL", "ret=HDRS"]}, {}, "RET"),
+        ({"mail_options": ["XFOO", "xfoo=1"]}, {}, "XFOO"),
+        ({"mail_options": ["envid=x"]}, {"envid": "x"}, "ENVID"),
+        ({"mail_options": ["HOLDFOR=1"]}, {"hold_for": 2}, "HOLDFOR"),
+        ({"mail_options": ["REQUIRETLS"]}, {"require_tls": True}, "REQUIRETLS"),
+        ({"rcpt_options": ["NOTIFY=NEVER"] * 2}, {}, "NOTIFY"),
+        ({"rcpt_options": ["notify=NEVER"]}, {"notify": "DELAY"}, "NOTIFY"),
+        ({"rcpt_options": ["ORCPT=x;y"]}, {"orcpt": {"b@y.example": "z"}}, "ORCPT"),
+    ],
+    ids=str,
+)
+def test_a_parameter_is_given_once(
+    raw: dict[str, Any], typed: dict[str, Any], keyword: str
+) -> None:
+    """A04: in whatever case, and in whichever of two ways."""
+    with pytest.raises(SMTPArgumentError, match=f"parameter {keyword} is given twice"):
+        Envelope.of("a@x.example", "b@y.example", **raw, wanted=Parameters(**typed))
+
+
+@pytest.mark.parametrize(
+    ("typed", "extension"),
+    [
+        ({"ret": "FULL"}, "DSN"),
+        ({"envid": "x"}, "DSN"),
+        ({"notify": "NEVER"}, "DSN"),
+        ({"orcpt": {"b@y.example": "x"}}, "DSN"),
+        ({"require_tls": True}, "REQUIRETLS"),
+        ({"deliver_by": (60, "R")}, "DELIVERBY"),
+        ({"mt_priority": 0}, "MT-PRIORITY"),
+        ({"hold_for": 60}, "FUTURERELEASE"),
+        (
+            {"hold_until": datetime(2030, 1, 2, tzinfo=UTC)},
+            "FUTURERELEASE",
+        ),
+    ],
+    ids=str,
+)
+def test_a_typed_parameter_needs_its_extension(
+    typed: dict[str, Any], extension: str
+) -> None:
+    """A04, B21: the error names what was not announced."""
+    wanted = Parameters(**typed)
+    envelope = Envelope.of("a@x.example", ["c@y.example", "b@y.example"], wanted=wanted)
+    others = announced(*({needed for _, needed in NEEDS} - {extension}))
+    with pytest.raises(SMTPCommandNotSupportedError) as caught:
+        envelope.commands(others, PLAIN)
+    assert caught.value.command == extension
+    assert len(envelope.commands(announced(extension), PLAIN)) == 3
+
+
+@pytest.mark.parametrize("needs_utf8", [True, False])
+def test_a_header_that_needs_smtputf8_says_so_to_mail(needs_utf8: bool) -> None:
+    """A07: once, where the caller has said it already."""
+    for options in [], ["SMTPUTF8"]:
+        envelope = Envelope.of("a@x.example", "b@y.example", options)
+        line = envelope.commands(announced(*ALL), PLAIN, needs_utf8=needs_utf8)[0]
+        assert line.count(b" SMTPUTF8") == (1 if needs_utf8 or options else 0)
 
 
 @pytest.mark.parametrize(
@@ -357,6 +469,15 @@ async def test_what_cannot_travel_fails_before_mail(
         await smtp.ehlo()
         with pytest.raises(kind):
             await smtp.sendmail(*arguments)
+        await smtp.noop()
+
+
+async def test_requiretls_as_an_option_needs_verified_tls() -> None:
+    """B21: in clear anybody may have announced it."""
+    greeting = GREETING.replace("SIZE 20", "REQUIRETLS")
+    async with client(greeting + "C: NOOP\n    S: 250 ok\n") as smtp:
+        with pytest.raises(SMTPTLSError, match="verified"):
+            await smtp.sendmail("a@x.example", "b@y.example", "hi", ["RequireTLS"])
         await smtp.noop()
 
 

@@ -25,7 +25,10 @@ RULES = [
     "extensions",
     "addresses",
     "content",
+    "parameters",
     "envelope",
+    "message",
+    "fitting",
     "mechanism",
     "oauth",
     "scram",
@@ -45,6 +48,7 @@ BELOW_THE_LINE = [
     "authentication",
     "client",
     "securing",
+    "commanding",
     "smtp",
     "demo",
     "cli",
@@ -105,9 +109,9 @@ def test_what_a_module_is_for_is_named_in_its_all(module: str) -> None:
         for node in tree.body
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
     } | {
-        ast.unparse(node.targets[0])
+        ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
         for node in tree.body
-        if isinstance(node, ast.Assign)
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
     }
     if module == "sasl":  # which gathers what others define
         defined |= {

@@ -19,6 +19,7 @@ from smtplibaio.replies import (
     EnhancedStatus,
     Reply,
     ReplyParser,
+    queue_id,
 )
 
 many = settings(deadline=None, max_examples=300)
@@ -521,3 +522,73 @@ def test_the_enhanced_status_is_at_the_start_of_the_text(
 
 def test_an_enhanced_status_is_three_numbers() -> None:
     assert Reply(550, "5.07.001 x").enhanced == EnhancedStatus(5, 7, 1) == (5, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        pytest.param("2.0.0 Ok: queued as 4F2A0123B4", "4F2A0123B4", id="Postfix"),
+        pytest.param("2.0.0 Ok: queued as 3zXyZ1bcDFz9", "3zXyZ1bcDFz9", id="its long"),
+        pytest.param(
+            "2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 4F2A01",
+            "4F2A01",
+            id="Postfix behind amavis",
+        ),
+        pytest.param(
+            "OK id=1rAbCd-0001aB-Cd", "1rAbCd-0001aB-Cd", id="Exim before 4.97"
+        ),
+        pytest.param(
+            "OK id=1rAbCd-000000001aB-2Cd3", "1rAbCd-000000001aB-2Cd3", id="Exim"
+        ),
+        pytest.param(
+            "2.0.0 3AM1Bc2d012345 Message accepted for delivery",
+            "3AM1Bc2d012345",
+            id="Sendmail",
+        ),
+        pytest.param(
+            "3AM1Bc2d012345 Message accepted for delivery",
+            "3AM1Bc2d012345",
+            id="Sendmail without a status",
+        ),
+        pytest.param(
+            "2.0.0 1a2b3c4d Message accepted for delivery", "1a2b3c4d", id="OpenSMTPD"
+        ),
+        pytest.param(
+            "2.0.0: 1a2b3c4d Message accepted for delivery",
+            "1a2b3c4d",
+            id="OpenSMTPD before 6",
+        ),
+        pytest.param(
+            "2.6.0 <x@y.example> [InternalId=38002457542915, Hostname=MX.y.example] "
+            "8325 bytes in 0.141, 57.527 KB/sec Queued mail for delivery",
+            "38002457542915",
+            id="Exchange",
+        ),
+        pytest.param(
+            "2.6.0 <x@y.example> [InternalId=17] Queued mail for delivery",
+            "17",
+            id="Exchange 2010",
+        ),
+        pytest.param(
+            "2.0.0 OK  1700000000 a1-20020a17sm1234567wrn.12 - gsmtp",
+            "a1-20020a17sm1234567wrn.12",
+            id="Gmail",
+        ),
+        pytest.param("2.0.0 first\nOk: queued as 4F2A01", "4F2A01", id="second line"),
+        pytest.param(
+            "2.0.0\n1a2b3c4d Message accepted for delivery", "1a2b3c4d", id="its start"
+        ),
+        pytest.param("2.0.0 Message accepted for delivery", None, id="no name"),
+        pytest.param("2.0.0 Your Message accepted for delivery", None, id="a word"),
+        pytest.param("ok 1700000000 qp 12345", None, id="another server"),
+        pytest.param("queued as \u0664\u0662", None, id="not ASCII"),
+        pytest.param("unqueued as 4F2A01", None, id="another word"),
+        pytest.param("queued as ", None, id="nothing"),
+        pytest.param("ok", None, id="ok"),
+        pytest.param("", None, id="no text"),
+    ],
+)
+def test_the_final_reply_may_tell_what_the_server_calls_the_mail(
+    message: str, name: str | None
+) -> None:
+    assert queue_id(Reply(250, message)) == name

@@ -17,15 +17,12 @@ from conversation import client
 from smtplibaio import (
     SMTP,
     SMTP_SSL,
-    Reply,
     SMTPArgumentError,
     SMTPCommandFailedError,
     SMTPCommandNotSupportedError,
-    SMTPConnectionLostError,
     SMTPException,
     SMTPLoginError,
     SMTPNoRecipientError,
-    SMTPProtocolError,
     SMTPTLSError,
     Timeouts,
     sasl,
@@ -48,191 +45,26 @@ ANNOUNCED = """
         S: 250 PIPELINING"""
 
 
-# One command, one method
-
-
-COMMANDS: dict[str, tuple[str, Call]] = {
-    "ehlo": ("EHLO client.example", lambda c: c.ehlo()),
-    "helo": ("HELO client.example", lambda c: c.helo()),
-    "rcpt": ("RCPT TO:<b@y.example>", lambda c: c.rcpt(RECIPIENT)),
-    "rcpt-postmaster": ("RCPT TO:<Postmaster>", lambda c: c.rcpt("Postmaster")),
-    "rcpt-option": (
-        "RCPT TO:<b@y.example> XA=1",
-        lambda c: c.rcpt(RECIPIENT, ["XA=1"]),
-    ),
-    "rcpt-none": ("RCPT TO:<b@y.example>", lambda c: c.rcpt(RECIPIENT, None)),
-    "rset": ("RSET", lambda c: c.rset()),
-    "noop": ("NOOP", lambda c: c.noop()),
-    "noop-text": ("NOOP still here", lambda c: c.noop("still here")),
-    "vrfy": ("VRFY Smith", lambda c: c.vrfy("Smith")),
-    "expn": ("EXPN Example-People", lambda c: c.expn("Example-People")),
-    "command": ("XCLIENT NAME=x", lambda c: c.command("xclient", "NAME=x")),
-}
-
-
-@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
-async def test_a_command_is_a_method_that_gives_its_reply(
-    cut_client: Any, line: str, call: Call
-) -> None:
-    async with cut_client(f"""
-        S: 220 hi
-        C: {line}
-        S: 250-first
-        S: 250 second
-        """) as smtp:
-        reply = await call(smtp)
-        assert reply == (250, "first\nsecond")
-        assert isinstance(reply, Reply)
-
-
-@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("code", [450, 550])
-async def test_a_refused_command_raises_and_the_session_goes_on(
-    line: str, call: Call, code: int
-) -> None:
-    async with client(f"""
-        S: 220 hi
-        C: {line}
-        S: {code}-no
-        S: {code} never
-        C: NOOP
-        S: 250 ok
-        """) as smtp:
-        with pytest.raises(SMTPCommandFailedError) as caught:
-            await call(smtp)
-        assert (caught.value.code, caught.value.message) == (code, "no\nnever")
-        assert caught.value.command == line.split(maxsplit=1)[0]
-        assert caught.value.is_transient == (code == 450)
-        await smtp.noop()
-
-
-@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
-async def test_a_reply_that_wants_more_ends_the_session(line: str, call: Call) -> None:
-    async with client(f"""
-        S: 220 hi
-        C: {line}
-        S: 354 go on
-        """) as smtp:
-        with pytest.raises(SMTPProtocolError):
-            await call(smtp)
-        assert not smtp.is_connected
-
-
-async def test_help_gives_the_text(cut_client: Any) -> None:
-    async with cut_client("""
-        S: 220 hi
-        C: HELP
-        S: 214-commands:
-        S: 214 all of them
-        C: HELP MAIL
-        S: 211 MAIL FROM:<...>
-        """) as smtp:
-        assert await smtp.help() == "commands:\nall of them"
-        assert await smtp.help("MAIL") == "MAIL FROM:<...>"
-
-
-@pytest.mark.parametrize("code", [251, 252])
-async def test_any_2yz_is_a_success(code: int) -> None:
-    async with client(f"""
-        S: 220 hi
-        C: VRFY b
-        S: {code} perhaps
-        C: RCPT TO:<b@y.example>
-        S: {code} perhaps
-        """) as smtp:
-        assert (await smtp.vrfy("b")).code == code
-        assert (await smtp.rcpt(RECIPIENT)).code == code
-
-
-async def test_look_ups_are_in_utf8_where_the_server_reads_it(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
-        C: VRFY J\u00f6rg SMTPUTF8
-        S: 250 J\u00f6rg
-        C: EXPN J\u00f6rg SMTPUTF8
-        S: 250 J\u00f6rg
-        """) as smtp:
-        with pytest.raises(SMTPArgumentError, match="ASCII"):
-            await smtp.vrfy("J\u00f6rg")
-        await smtp.ehlo()
-        assert await smtp.vrfy("J\u00f6rg") == (250, "J\u00f6rg")
-        assert await smtp.expn("J\u00f6rg") == (250, "J\u00f6rg")
+# The face
 
 
 def test_every_documented_command_is_a_coroutine() -> None:
     documented = (
         "connect ehlo helo auth mail rcpt vrfy data expn noop quit help rset "
-        "sendmail send_mail command authenticate close ehlo_or_helo_if_needed"
+        "sendmail send_mail send_message command authenticate close "
+        "ehlo_or_helo_if_needed"
     )
     for name in documented.split():
         assert inspect.iscoroutinefunction(getattr(SMTP, name)), name
     assert SMTP.send_mail is SMTP.sendmail
 
 
-# One transaction, command by command
-
-
-async def test_a_transaction_may_be_given_by_hand(cut_client: Any) -> None:
-    async with cut_client(
-        f"""{ANNOUNCED}
-        C: MAIL FROM:<a@x.example> RET=HDRS
-        S: 250 ok
-        C: RCPT TO:<b@y.example> NOTIFY=NEVER
-        S: 250 ok
-        C: DATA
-        S: 354 go
-        C: Subject: x
-        C:
-        C: ..
-        C: .
-        S: 250 taken
-        C: NOOP
-        S: 250 ok
-        """.replace("C:\n", "C: \n")
-    ) as smtp:
-        options = ["RET=HDRS"]
-        assert await smtp.mail(SENDER, options) == (250, "ok")
-        assert options == ["RET=HDRS"]
-        await smtp.rcpt(RECIPIENT, ["NOTIFY=NEVER"])
-        assert await smtp.data("Subject: x\n\n.") == (250, "taken")
-        await smtp.noop()
-
-
-async def test_the_null_reverse_path_is_a_sender(cut_client: Any) -> None:
-    async with cut_client("""
-        S: 220 hi
-        C: EHLO client.example
-        S: 250 mx
-        C: MAIL FROM:<>
-        S: 250 ok
-        """) as smtp:
-        await smtp.mail("", None)
-
-
-async def test_an_address_beyond_ascii_asks_for_smtputf8(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
-        C: MAIL FROM:<\u00fc@x.example> SMTPUTF8
-        S: 250 ok
-        C: RCPT TO:<\u00fc@y.example>
-        S: 250 ok
-        C: RSET
-        S: 250 ok
-        C: MAIL FROM:<\u00fc@x.example> SMTPUTF8
-        S: 250 ok
-        """) as smtp:
-        await smtp.mail("\u00fc@x.example")
-        await smtp.rcpt("\u00fc@y.example")
-        await smtp.rset()
-        await smtp.mail("\u00fc@x.example", ["SMTPUTF8"])
+# Before the wire
 
 
 @pytest.mark.parametrize(
     ("call", "extension"),
     [
-        (lambda c: c.mail("\u00fc@x.example"), "SMTPUTF8"),
-        (lambda c: c.rcpt("\u00fc@y.example"), "SMTPUTF8"),
-        (lambda c: c.mail(SENDER, ["BODY=8BITMIME"]), "8BITMIME"),
-        (lambda c: c.rcpt(RECIPIENT, ["NOTIFY=NEVER"]), "DSN"),
-        (lambda c: c.data("\u00fc"), "8BITMIME"),
         (lambda c: c.sendmail(SENDER, RECIPIENT, "\u00fc"), "8BITMIME"),
         (lambda c: c.sendmail("\u00fc@x.example", RECIPIENT, "hi"), "SMTPUTF8"),
         (lambda c: c.sendmail(SENDER, RECIPIENT, "hi", ["RET=FULL"]), "DSN"),
@@ -258,12 +90,10 @@ async def test_what_was_not_announced_is_not_sent(call: Call, extension: str) ->
 @pytest.mark.parametrize(
     "call",
     [
-        lambda c: c.data("x" * 500 + "\n" + "x" * 500),
         lambda c: c.sendmail(SENDER, RECIPIENT, ["x"]),
         lambda c: c.sendmail(SENDER, RECIPIENT, "x" * 500 + "\n" + "x" * 500),
         lambda c: c.sendmail(SENDER, [], "hi"),
         lambda c: c.sendmail(SENDER, RECIPIENT, "a\0b"),
-        lambda c: c.data("a\rb: c\n\n"),
     ],
 )
 async def test_what_cannot_be_sent_is_refused_before_mail(call: Call) -> None:
@@ -349,21 +179,6 @@ async def test_a_transaction_that_rset_ended_is_not_reset_again(
         await smtp.rset()
         with pytest.raises(SMTPCommandFailedError):
             await smtp.sendmail(SENDER, RECIPIENT, "hi")
-
-
-async def test_a_broken_off_rcpt_ends_the_session() -> None:
-    async with client("""
-        S: 220 hi
-        C: RCPT TO:<b@y.example>
-        S: <silence>
-        """) as smtp:
-        task = asyncio.create_task(smtp.rcpt(RECIPIENT))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        with pytest.raises(SMTPConnectionLostError, match="RCPT was broken off"):
-            await smtp.noop()
 
 
 # Whole transactions
@@ -487,6 +302,52 @@ async def test_what_a_pipeline_leaves_open_sendmail_resets(cut_client: Any) -> N
             mail, vrfy = pipeline.mail(SENDER), pipeline.vrfy("b")
         assert (mail.result(), vrfy.result()) == ((250, "ok"), (250, "b"))
         await smtp.sendmail(SENDER, RECIPIENT, "hi")
+
+
+async def test_a_message_says_itself_who_sends_and_gets_it(cut_client: Any) -> None:
+    message = EmailMessage()
+    message["From"], message["To"] = SENDER, RECIPIENT
+    message["Bcc"] = "hidden@y.example"
+    async with cut_client(f"""{ANNOUNCED}
+        C: MAIL FROM:<a@x.example> SIZE=38
+        C: RCPT TO:<b@y.example>
+        C: RCPT TO:<hidden@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: From: a@x.example
+        C: To: b@y.example
+        C:
+        C: .
+        S: 250 taken
+        C: MAIL FROM:<> SIZE=38
+        C: RCPT TO:<c@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: From: a@x.example
+        C: To: b@y.example
+        C:
+        C: .
+        S: 250 taken
+        """) as smtp:
+        result = await smtp.send_message(message)
+        assert result.accepted == [RECIPIENT, "hidden@y.example"]
+        assert await smtp.send_message(message, "", "c@y.example") == {}
+
+
+async def test_require_tls_needs_a_verified_connection() -> None:
+    """B21: before anything is sent."""
+    async with client(f"""{ANNOUNCED.replace("DSN", "REQUIRETLS")}
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        with pytest.raises(SMTPTLSError, match="verified"):
+            await smtp.send_message("hi", SENDER, RECIPIENT, require_tls=True)
+        await smtp.noop()
 
 
 # Many tasks

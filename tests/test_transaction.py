@@ -20,6 +20,7 @@ from smtplibaio import (
     SMTPException,
     SMTPNoRecipientError,
     SMTPProtocolError,
+    SMTPRecipientRefusedError,
     SMTPTimeoutError,
     Timeouts,
 )
@@ -232,6 +233,77 @@ async def test_a_final_reply_that_means_nothing_leaves_the_mail_unknown(
             await send(smtp)
         assert not info.value.safe_to_retry
         assert not smtp.is_connected
+
+
+@pytest.mark.parametrize(
+    ("final", "name"),
+    [("250 2.0.0 Ok: queued as 4F2A01", "4F2A01"), ("250 taken", None)],
+)
+async def test_the_result_has_the_servers_name_for_the_mail(
+    cut_session: Any, final: str, name: str | None
+) -> None:
+    async with cut_session(HELLO, NEXT.replace("250 taken", final)) as smtp:
+        result = await send(smtp)
+        assert (result.queue_id, result.reply.message) == (name, final[4:])
+
+
+async def test_recipients_beyond_the_servers_limit_are_told_one_by_one() -> None:
+    """F14: a hundred get it, each of the others has its reply; nothing is resent."""
+    names = [f"{n}@y.example" for n in range(103)]
+    replies = ["250 ok"] * 100 + ["452 4.5.3 too many", "452 later", "552 too many"]
+    async with session(
+        HELLO,
+        "C: MAIL FROM:<a@x.example>\n",
+        "".join(f"C: RCPT TO:<{name}>\n" for name in names),
+        "C: DATA\nS: 250 sender\n",
+        "".join(f"S: {reply}\n" for reply in replies),
+        "S: 354 go\nC: hi\nC: .\nS: 250 taken",
+        NEXT,
+    ) as smtp:
+        result = await smtp.sendmail("a@x.example", names, "hi\r\n")
+        assert result == {
+            names[100]: (452, "4.5.3 too many"),
+            names[101]: (452, "later"),
+            names[102]: (552, "too many"),
+        }
+        assert result.accepted == names[:100]
+        assert list(result.replies) == names
+        assert [reply.is_transient for reply in result.values()] == [True, True, False]
+        assert str(result[names[100]].enhanced) == "4.5.3"
+        assert not await send(smtp)
+
+
+# All or nothing
+
+
+@pytest.mark.parametrize("hello", [HELLO, SERIAL], ids=["grouped", "one by one"])
+@pytest.mark.parametrize("is_refused", [True, False])
+async def test_where_all_are_wanted_data_waits_for_the_verdicts(
+    cut_session: Any, hello: str, is_refused: bool
+) -> None:
+    """F03: after a 354 the only way out would be to hang up."""
+    lines = GROUP.split("C: DATA", maxsplit=1)[0].strip().splitlines()
+    replies = ["S: 250 sender", f"S: {450 if is_refused else 250} b", "S: 250 c"]
+    if hello is HELLO:
+        said = [*lines, *replies]
+    else:
+        said = [line for pair in zip(lines, replies, strict=True) for line in pair]
+    end = (
+        "C: RSET\nS: 250 reset\n"
+        if is_refused
+        else "C: DATA\nS: 354 go\nC: hi\nC: .\nS: 250 taken\n"
+    )
+    async with cut_session(hello, "\n".join(said), end, "C: NOOP\nS: 250 ok") as smtp:
+        sent = smtp.send_message(
+            "hi\r\n", "a@x.example", RECIPIENTS, all_or_nothing=True
+        )
+        if is_refused:
+            with pytest.raises(SMTPRecipientRefusedError) as info:
+                await sent
+            assert info.value.refused == {"b@y.example": (450, "b")}
+        else:
+            assert (await sent).accepted == RECIPIENTS
+        await smtp.noop()
 
 
 # Grouped, or one by one

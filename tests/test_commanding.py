@@ -1,0 +1,331 @@
+"""Commands that are given one by one: their lines, their replies, whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from conversation import client
+
+from smtplibaio import (
+    SMTP,
+    Reply,
+    SMTPArgumentError,
+    SMTPCommandFailedError,
+    SMTPCommandNotSupportedError,
+    SMTPConnectionLostError,
+    SMTPProtocolError,
+    SMTPTLSError,
+)
+
+Call = Callable[[SMTP], Awaitable[Any]]
+
+SENDER, RECIPIENT = "a@x.example", "b@y.example"
+
+ANNOUNCED = """
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250-SIZE 1000
+        S: 250-8BITMIME
+        S: 250-SMTPUTF8
+        S: 250-DSN
+        S: 250-REQUIRETLS
+        S: 250 PIPELINING"""
+
+
+# One command, one method
+
+
+COMMANDS: dict[str, tuple[str, Call]] = {
+    "ehlo": ("EHLO client.example", lambda c: c.ehlo()),
+    "helo": ("HELO client.example", lambda c: c.helo()),
+    "rcpt": ("RCPT TO:<b@y.example>", lambda c: c.rcpt(RECIPIENT)),
+    "rcpt-postmaster": ("RCPT TO:<Postmaster>", lambda c: c.rcpt("Postmaster")),
+    "rcpt-option": (
+        "RCPT TO:<b@y.example> XA=1",
+        lambda c: c.rcpt(RECIPIENT, ["XA=1"]),
+    ),
+    "rcpt-none": ("RCPT TO:<b@y.example>", lambda c: c.rcpt(RECIPIENT, None)),
+    "rset": ("RSET", lambda c: c.rset()),
+    "noop": ("NOOP", lambda c: c.noop()),
+    "noop-text": ("NOOP still here", lambda c: c.noop("still here")),
+    "vrfy": ("VRFY Smith", lambda c: c.vrfy("Smith")),
+    "expn": ("EXPN Example-People", lambda c: c.expn("Example-People")),
+    "command": ("XCLIENT NAME=x", lambda c: c.command("xclient", "NAME=x")),
+}
+
+
+@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
+async def test_a_command_is_a_method_that_gives_its_reply(
+    cut_client: Any, line: str, call: Call
+) -> None:
+    async with cut_client(f"""
+        S: 220 hi
+        C: {line}
+        S: 250-first
+        S: 250 second
+        """) as smtp:
+        reply = await call(smtp)
+        assert reply == (250, "first\nsecond")
+        assert isinstance(reply, Reply)
+
+
+@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("code", [450, 550])
+async def test_a_refused_command_raises_and_the_session_goes_on(
+    line: str, call: Call, code: int
+) -> None:
+    async with client(f"""
+        S: 220 hi
+        C: {line}
+        S: {code}-no
+        S: {code} never
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        with pytest.raises(SMTPCommandFailedError) as caught:
+            await call(smtp)
+        assert (caught.value.code, caught.value.message) == (code, "no\nnever")
+        assert caught.value.command == line.split(maxsplit=1)[0]
+        assert caught.value.is_transient == (code == 450)
+        await smtp.noop()
+
+
+@pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
+async def test_a_reply_that_wants_more_ends_the_session(line: str, call: Call) -> None:
+    async with client(f"""
+        S: 220 hi
+        C: {line}
+        S: 354 go on
+        """) as smtp:
+        with pytest.raises(SMTPProtocolError):
+            await call(smtp)
+        assert not smtp.is_connected
+
+
+async def test_help_gives_the_text(cut_client: Any) -> None:
+    async with cut_client("""
+        S: 220 hi
+        C: HELP
+        S: 214-commands:
+        S: 214 all of them
+        C: HELP MAIL
+        S: 211 MAIL FROM:<...>
+        """) as smtp:
+        assert await smtp.help() == "commands:\nall of them"
+        assert await smtp.help("MAIL") == "MAIL FROM:<...>"
+
+
+@pytest.mark.parametrize("code", [251, 252])
+async def test_any_2yz_is_a_success(code: int) -> None:
+    async with client(f"""
+        S: 220 hi
+        C: VRFY b
+        S: {code} perhaps
+        C: RCPT TO:<b@y.example>
+        S: {code} perhaps
+        """) as smtp:
+        assert (await smtp.vrfy("b")).code == code
+        assert (await smtp.rcpt(RECIPIENT)).code == code
+
+
+async def test_look_ups_are_in_utf8_where_the_server_reads_it(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: VRFY J\u00f6rg SMTPUTF8
+        S: 250 J\u00f6rg
+        C: EXPN J\u00f6rg SMTPUTF8
+        S: 250 J\u00f6rg
+        """) as smtp:
+        with pytest.raises(SMTPArgumentError, match="ASCII"):
+            await smtp.vrfy("J\u00f6rg")
+        await smtp.ehlo()
+        assert await smtp.vrfy("J\u00f6rg") == (250, "J\u00f6rg")
+        assert await smtp.expn("J\u00f6rg") == (250, "J\u00f6rg")
+
+
+# One transaction, command by command
+
+
+async def test_a_transaction_may_be_given_by_hand(cut_client: Any) -> None:
+    async with cut_client(
+        f"""{ANNOUNCED}
+        C: MAIL FROM:<a@x.example> RET=HDRS
+        S: 250 ok
+        C: RCPT TO:<b@y.example> NOTIFY=NEVER
+        S: 250 ok
+        C: DATA
+        S: 354 go
+        C: Subject: x
+        C:
+        C: ..
+        C: .
+        S: 250 taken
+        C: NOOP
+        S: 250 ok
+        """.replace("C:\n", "C: \n")
+    ) as smtp:
+        options = ["RET=HDRS"]
+        assert await smtp.mail(SENDER, options) == (250, "ok")
+        assert options == ["RET=HDRS"]
+        await smtp.rcpt(RECIPIENT, ["NOTIFY=NEVER"])
+        assert await smtp.data("Subject: x\n\n.") == (250, "taken")
+        await smtp.noop()
+
+
+async def test_the_null_reverse_path_is_a_sender(cut_client: Any) -> None:
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250 mx
+        C: MAIL FROM:<>
+        S: 250 ok
+        """) as smtp:
+        await smtp.mail("", None)
+
+
+async def test_an_address_beyond_ascii_asks_for_smtputf8(cut_client: Any) -> None:
+    async with cut_client(f"""{ANNOUNCED}
+        C: MAIL FROM:<\u00fc@x.example> SMTPUTF8
+        S: 250 ok
+        C: RCPT TO:<\u00fc@y.example>
+        S: 250 ok
+        C: RSET
+        S: 250 ok
+        C: MAIL FROM:<\u00fc@x.example> SMTPUTF8
+        S: 250 ok
+        """) as smtp:
+        await smtp.mail("\u00fc@x.example")
+        await smtp.rcpt("\u00fc@y.example")
+        await smtp.rset()
+        await smtp.mail("\u00fc@x.example", ["SMTPUTF8"])
+
+
+@pytest.mark.parametrize(
+    "options", [["SMTPUTF8"], ["smtputf8"], ["SmtpUtf8"]], ids=lambda o: o[0]
+)
+async def test_smtputf8_is_said_once(options: list[str]) -> None:
+    """A07: where the caller has said it already, in whatever case."""
+    async with client(f"""{ANNOUNCED}
+        C: MAIL FROM:<\u00fc@x.example> {options[0]}
+        S: 250 ok
+        """) as smtp:
+        assert await smtp.mail("\u00fc@x.example", options) == (250, "ok")
+        assert len(options) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "extension"),
+    [
+        (lambda c: c.mail("\u00fc@x.example"), "SMTPUTF8"),
+        (lambda c: c.rcpt("\u00fc@y.example"), "SMTPUTF8"),
+        (lambda c: c.mail(SENDER, ["BODY=8BITMIME"]), "8BITMIME"),
+        (lambda c: c.rcpt(RECIPIENT, ["NOTIFY=NEVER"]), "DSN"),
+        (lambda c: c.data("\u00fc"), "8BITMIME"),
+    ],
+)
+async def test_what_was_not_announced_is_not_sent(call: Call, extension: str) -> None:
+    async with client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250 mx
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        await smtp.ehlo()
+        with pytest.raises(SMTPCommandNotSupportedError) as caught:
+            await call(smtp)
+        assert caught.value.command == extension
+        await smtp.noop()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.mail("a"),
+        lambda c: c.mail(SENDER, "SIZE=1"),
+        lambda c: c.mail(SENDER, ["SIZE=1 X"]),
+        lambda c: c.rcpt("b"),
+        lambda c: c.rcpt(RECIPIENT, ["NOTIFY=NEVER\r\nDATA"]),
+        lambda c: c.data("x" * 500 + "\n" + "x" * 500),
+        lambda c: c.data("a\rb: c\n\n"),
+        lambda c: c.noop("a\r\nb"),
+        lambda c: c.vrfy(""),
+        lambda c: c.expn(None),
+        lambda c: c.help("a\nb"),
+        lambda c: c.command("DATA"),
+    ],
+)
+async def test_what_may_not_go_on_the_wire_is_refused(call: Call) -> None:
+    async with client(f"""{ANNOUNCED}
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        await smtp.ehlo()
+        with pytest.raises(SMTPArgumentError):
+            await call(smtp)
+        await smtp.noop()
+
+
+async def test_requiretls_by_hand_needs_verified_tls_too() -> None:
+    """B21: a server that announces it in clear is not to be believed."""
+    async with client(f"""{ANNOUNCED}
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        with pytest.raises(SMTPTLSError):
+            await smtp.mail(SENDER, ["REQUIRETLS"])
+        await smtp.noop()
+
+
+@pytest.mark.parametrize(
+    ("announced", "encoding", "body"),
+    [
+        ("8BITMIME", "8bit", "a little \u00fc in some ASCII"),
+        ("X", "quoted-printable", "a little =C3=BC in some ASCII"),
+    ],
+)
+async def test_data_encodes_a_message_as_the_server_needs_it(
+    announced: str, encoding: str, body: str
+) -> None:
+    """A19: after EHLO it is known what the server takes; Bcc does not leave."""
+    message = EmailMessage()
+    message["Bcc"] = "hidden@y.example"
+    message["MIME-Version"] = "1.0"
+    message.set_content("a little \u00fc in some ASCII\n", cte="8bit")
+    async with client(f"""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 {announced}
+        C: DATA
+        S: 354 go
+        C: MIME-Version: 1.0
+        C: Content-Type: text/plain; charset="utf-8"
+        C: Content-Transfer-Encoding: {encoding}
+        C:
+        C: {body}
+        C: .
+        S: 250 taken
+        """) as smtp:
+        await smtp.ehlo()
+        assert await smtp.data(message) == (250, "taken")
+    assert message["Bcc"] == "hidden@y.example"
+
+
+async def test_a_broken_off_rcpt_ends_the_session() -> None:
+    async with client("""
+        S: 220 hi
+        C: RCPT TO:<b@y.example>
+        S: <silence>
+        """) as smtp:
+        task = asyncio.create_task(smtp.rcpt(RECIPIENT))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(SMTPConnectionLostError, match="RCPT was broken off"):
+            await smtp.noop()
