@@ -17,6 +17,7 @@ async def main() -> None:
         message["Subject"] = "Testing smtplibaio"
         message["From"] = server.sender
         message["To"] = to
+        message["Bcc"] = ", ".join(bcc)
         message.set_content("Whoever else gets this is not in its header.\n")
 
         async with SMTP_SSL(
@@ -24,7 +25,7 @@ async def main() -> None:
         ) as client:
             await client.auth(server.username, server.password)
             # Bcc is for the envelope alone: it is in no header that leaves.
-            result = await client.sendmail(server.sender, [to, *bcc], message)
+            result = await client.send_message(message)
 
         print("Accepted for", ", ".join(result.accepted))
         for recipient, reply in result.items():
