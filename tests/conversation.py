@@ -243,6 +243,9 @@ async def serve(
     class Stage(Peer):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
+            if performances:  # whoever else comes, finds nobody
+                self.transport.abort()
+                return
             performances.append(loop.create_task(server.perform(self)))
 
     listener = await loop.create_server(

@@ -194,6 +194,10 @@ class Session(asyncio.Protocol):
         self.server.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if data.startswith(b"\x16\x03"):
+            # A client whose greeting did not come asks whether this is a TLS port.
+            self.is_over = True
+            self.transport.abort()
         if not self.is_over:
             self._received += data
             if self._event != "stall":

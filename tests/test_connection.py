@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conversation import Peer, Server, client
+from conversation import Peer, Server, client, serve
 
 from smtplibaio import (
     SMTP,
@@ -28,6 +28,7 @@ from smtplibaio import (
     SMTPException,
     SMTPProtocolError,
     SMTPTimeoutError,
+    SMTPTLSError,
     Timeouts,
     connection,
     sasl,
@@ -382,7 +383,6 @@ async def test_a_turn_that_finds_the_connection_ended_is_not_given() -> None:
         ("S: +OK POP3", SMTPProtocolError, "POP3"),
         ("S: <close>", SMTPConnectionLostError, "closed the connection"),
         ("S: <reset>", SMTPConnectionLostError, "connection"),
-        ("S: <silence>", SMTPTimeoutError, "no reply to the greeting"),
     ],
 )
 async def test_a_session_begins_with_220_and_nothing_else(
@@ -407,6 +407,37 @@ async def test_a_refusing_greeting_is_told_with_code_and_text(cut_serve: Any) ->
             await SMTP(server.host, server.port).connect()
     assert (caught.value.code, caught.value.message) == (554, "no mail here\ngo away")
     assert f"{server.host}:{server.port}" in str(caught.value)
+
+
+async def test_a_server_that_says_nothing_at_all_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        smtp = SMTP(*listener.getsockname(), timeout=0.1)
+        with pytest.raises(SMTPTimeoutError, match="no reply to the greeting"):
+            await smtp.connect()
+    assert (smtp.is_connected, smtp.greeting) == (False, None)
+
+
+async def test_a_port_that_waits_for_tls_is_told_from_one_that_is_silent(
+    server_tls: ssl.SSLContext,
+) -> None:
+    # In debug mode a loop reports every handshake that its clients break off.
+    asyncio.get_running_loop().set_debug(False)
+    async with serve("S: 220 hi", tls=server_tls, implicit_tls=True) as server:
+        client = SMTP(server.host, server.port, timeout=0.2)
+        with pytest.raises(SMTPTLSError, match="use SMTP_SSL") as caught:
+            await client.connect()
+    assert isinstance(caught.value.__cause__, ssl.SSLError)
+    assert isinstance(caught.value.__context__, SMTPTimeoutError)
+    assert not client.is_connected
+
+
+async def test_a_server_that_speaks_tls_and_does_not_greet_is_just_silent(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    async with serve("S: <silence>", tls=server_tls, implicit_tls=True) as server:
+        client = SMTP_SSL(server.host, server.port, context=client_tls, timeout=0.2)
+        with pytest.raises(SMTPTimeoutError):
+            await client.connect()
 
 
 # Closing, whatever the peer does

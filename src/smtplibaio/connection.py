@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from .connecting import Endpoint, open_connection
 from .events import Listener, listener_of
@@ -23,12 +25,18 @@ from .exceptions import (
     SMTPConnectionError,
     SMTPConnectionLostError,
     SMTPConnectionRefusedError,
+    SMTPException,
+    SMTPTimeoutError,
 )
 from .protocol import SMTPProtocol
 from .replies import Reply
 from .timeouts import Timeouts
+from .tls import tls_error, unverified_context
 
 __all__ = ["Connection"]
+
+#: Seconds for a TLS handshake that only tells why a server has kept silent.
+PROBE_TIMEOUT = 2.0
 
 
 class Connection:
@@ -118,6 +126,7 @@ class Connection:
 
         Raises:
             SMTPConnectionRefusedError: The greeting is not 220, or TCP was refused.
+            SMTPTLSError: The server speaks TLS from the first octet on.
             SMTPException: As `open_connection`.
         """
         closings = self._closings
@@ -144,6 +153,9 @@ class Connection:
             raise SMTPConnectionError("the connection was closed while it was opened")
         try:
             greeting = await protocol.greeting
+        except SMTPTimeoutError:
+            await self._explain_silence()
+            raise
         except SMTPConnectionLostError as exc:
             if exc.reply is None:
                 raise
@@ -154,6 +166,27 @@ class Connection:
             )
         protocol.check()  # a server that says more than its greeting is not heard out
         return protocol, greeting
+
+    async def _explain_silence(self) -> None:
+        """Find out whether a server that does not greet waits for TLS.
+
+        Raises:
+            SMTPTLSError: It does.
+        """
+        endpoint = self.endpoint
+        if endpoint.context is not None or endpoint.sock is not None:
+            return
+        name = endpoint.name_to_verify or "localhost"
+        probe = replace(endpoint, context=unverified_context(), server_hostname=name)
+        try:
+            limit = min(PROBE_TIMEOUT, self._timeouts.connect or PROBE_TIMEOUT)
+            protocol = await open_connection(probe, limit)
+        except SMTPException:
+            return
+        await protocol.close()
+        raise tls_error(
+            f"{endpoint} does not greet", ssl.SSLError("the server waits for TLS")
+        )
 
     @asynccontextmanager
     async def _whole_operation(self) -> AsyncIterator[None]:

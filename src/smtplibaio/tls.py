@@ -25,6 +25,8 @@ the server speaks no version of TLS that the context allows: 1.2 or later by def
 
 #: What to do, by a part of what OpenSSL says; the first that fits is told.
 _ADVICE = {
+    "waits for TLS": """\
+this port speaks TLS from the first octet on: use SMTP_SSL""",
     "WRONG_VERSION_NUMBER": """\
 the server speaks no TLS here: port 465 is for SMTP_SSL, 587 and 25 for starttls=""",
     # The same from OpenSSL 3.2 on.
