@@ -235,7 +235,7 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     implicit_tls: bool = False,
 ) -> AsyncIterator[Server]:
-    """Listen on a loopback port and play the script for the one client that comes."""
+    """Listen on a loopback port and play the script for every client that comes."""
     server = Server(script, cut, tls)
     performances: list[asyncio.Task[None]] = []
     loop = asyncio.get_running_loop()
@@ -243,9 +243,6 @@ async def serve(
     class Stage(Peer):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
-            if performances:  # whoever else comes, finds nobody
-                self.transport.abort()
-                return
             performances.append(loop.create_task(server.perform(self)))
 
     listener = await loop.create_server(
