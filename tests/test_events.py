@@ -93,6 +93,10 @@ async def test_without_a_listener_nothing_is_told() -> None:
     assert events.listener_of(print) is print
 
 
+def test_a_unix_socket_is_told_by_its_path() -> None:
+    assert str(events.Connected.to("/run/smtp")) == "-- connected to /run/smtp"
+
+
 async def test_tls_is_told_of(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:

@@ -157,9 +157,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             what = f"the connection was lost: {exc}" if exc else _CLOSED
             lost = SMTPConnectionLostError(what + self._where)
             lost.__cause__ = exc
-        self.end(lost)
-        if not self._is_lost.done():
-            self._is_lost.set_result(None)
+        self._abandon(lost)
 
     def pause_writing(self) -> None:
         """Have `drain` wait."""
@@ -314,7 +312,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._tls_started()
 
     def _abandon(self, cause: SMTPException) -> None:
-        """End the connection where the loop may not call `connection_lost`."""
+        """End the connection and take it for closed, whether the loop says so or not.
+
+        After a failed handshake the loop does not always call `connection_lost`.
+        """
         self.end(cause)
         if not self._is_lost.done():
             self._is_lost.set_result(None)
