@@ -312,10 +312,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._tls_started()
 
     def _abandon(self, cause: SMTPException) -> None:
-        """End the connection and take it for closed, whether the loop says so or not.
-
-        After a failed handshake the loop does not always call `connection_lost`.
-        """
+        """End the connection where the loop may not call `connection_lost`, too."""
         self.end(cause)
         if not self._is_lost.done():
             self._is_lost.set_result(None)
