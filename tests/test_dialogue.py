@@ -21,7 +21,8 @@ from smtplibaio import (
     SMTPTimeoutError,
     Timeouts,
 )
-from smtplibaio.dialogue import check_data, check_reply, exchange, is_ok
+from smtplibaio.dialogue import exchange
+from smtplibaio.verdicts import check_data, check_reply, is_ok
 
 HELLO = "S: 220 hi\nC: EHLO client.example\nS: 250 mx\n"
 
@@ -40,7 +41,7 @@ async def until(is_so: Callable[[], object]) -> None:
 def is_due(smtp: SMTP, what: str) -> Callable[[], bool]:
     """Make a test whether the reply that is due next is the one to something."""
     protocol = smtp._connection.protocol
-    return lambda: bool(protocol._waiters) and protocol._waiters[0][2] == what
+    return lambda: protocol.awaited == what
 
 
 class Streams:

@@ -85,7 +85,7 @@ async def until(is_so: Callable[[], object]) -> None:
 def is_awaited(smtp: SMTP, what: str) -> Callable[[], bool]:
     """Make a test whether the reply that is due next is the one to something."""
     protocol = smtp._connection.protocol
-    return lambda: bool(protocol._waiters) and protocol._waiters[0][2] == what
+    return lambda: protocol.awaited == what
 
 
 def begin(pipeline: Pipeline) -> tuple[asyncio.Future[Any], ...]:
@@ -368,7 +368,7 @@ async def test_content_that_is_cut_short_ends_the_connection(is_refused: bool) -
             content = p.content(b"x\r\n" * 3_000_000)
             noop = p.noop()
             if not is_refused:
-                await until(lambda: p._in_content)
+                await until(lambda: p._outbox._in_content)
                 raise Mishap
         assert noop.done()
         assert content.cancelled() or content.result() == (552, "too much")

@@ -22,7 +22,8 @@ from smtplibaio import (
     SMTPTimeoutError,
 )
 from smtplibaio.events import Listener
-from smtplibaio.protocol import SMTPProtocol, Waiter
+from smtplibaio.owed import Waiter
+from smtplibaio.protocol import SMTPProtocol
 
 NOOP = b"NOOP\r\n"
 
@@ -140,11 +141,11 @@ async def test_a_cancelled_caller_does_not_shift_replies(cut_client: Any) -> Non
         """) as smtp:
         protocol = smtp._connection.protocol
         task = asyncio.create_task(smtp.noop("first"))
-        await until(lambda: not protocol.is_settled)
+        await until(lambda: protocol.awaited)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not protocol.is_settled
+        assert protocol.awaited
         assert await smtp.noop("second") == (250, "second")
 
 
@@ -159,10 +160,10 @@ async def test_whoever_waits_for_the_turn_may_be_cancelled(cut_client: Any) -> N
         """) as smtp:
         protocol = smtp._connection.protocol
         first = asyncio.create_task(smtp.noop("first"))
-        await until(lambda: not protocol.is_settled)
+        await until(lambda: protocol.awaited)
         first.cancel()
         second = asyncio.create_task(smtp.noop("second"))
-        await until(lambda: protocol._is_settled)
+        await until(lambda: protocol._owed._is_settled)
         second.cancel()
         await asyncio.wait((first, second))
         assert first.cancelled()
@@ -434,13 +435,12 @@ async def test_the_first_cause_wins() -> None:
         first = SMTPProtocolError("first")
         protocol.end(first)
         protocol.end(SMTPProtocolError("second"))
-        protocol.limit_oldest(1)
         protocol.resume_writing()
         protocol.connection_lost(OSError("third"))
         protocol.connection_lost(None)
         assert protocol.cause is first
         with pytest.raises(SMTPConnectionLostError, match="ended: first") as info:
-            protocol.write(b"x")
+            protocol.send(b"x", ())
         assert info.value.__cause__ is first
 
 
@@ -494,8 +494,8 @@ async def test_dripping_a_reply_does_not_extend_its_deadline(clock: Any) -> None
         for octet in b"220-", b"hello ", b"hell":
             await clock(9)
             drip.put_nowait(octet)
-            fed = len(protocol._parser._buffer) + len(octet)
-            await until(lambda fed=fed: len(protocol._parser._buffer) == fed)
+            fed = len(protocol._parser._rest) + len(octet)
+            await until(lambda fed=fed: len(protocol._parser._rest) == fed)
             assert not protocol.greeting.done()
         await clock(3.1)
         with pytest.raises(SMTPTimeoutError, match="within 30 s"):
@@ -516,23 +516,25 @@ async def test_the_deadline_of_a_reply_starts_when_it_is_its_turn(clock: Any) ->
         """) as protocol:
         await protocol.greeting
         waiters: list[Waiter] = [
-            (asyncio.get_running_loop().create_future(), timeout, f"NOOP {n}")
+            Waiter(asyncio.get_running_loop().create_future(), timeout, f"NOOP {n}")
             for n, timeout in enumerate((10.0, None, 1.0, 1.0), 1)
         ]
         lines = b"NOOP 1\r\nNOOP 2\r\nNOOP 3\r\nNOOP 4\r\n"
         protocol.send(lines, waiters)
-        assert await waiters[0][0] == (250, "one")
+        assert await waiters[0].future == (250, "one")
         await clock(1000)
-        assert not waiters[1][0].done()
-        protocol.limit_oldest(5)
+        assert not waiters[1].future.done()
+        protocol.limit(waiters[1], 5)
         await clock(3)
-        protocol.limit_oldest(5)
+        protocol.limit(waiters[1], 5)
         await clock(4)
-        assert not waiters[1][0].done()
+        assert not waiters[1].future.done()
         await clock(2)
         with pytest.raises(SMTPTimeoutError, match="no reply to NOOP 2 within 5 s"):
-            await waiters[1][0]
-        assert [type(w[0].exception()) for w in waiters[2:]] == [SMTPTimeoutError] * 2
+            await waiters[1].future
+        assert [type(w.future.exception()) for w in waiters[2:]] == [
+            SMTPTimeoutError
+        ] * 2
 
 
 async def test_a_shorter_deadline_is_not_hidden_by_a_longer_one(clock: Any) -> None:
@@ -593,7 +595,7 @@ async def stuffed(then: Any) -> AsyncIterator[tuple[SMTPProtocol, asyncio.Event]
     async with streams(play) as protocol:
         await protocol.greeting
         while protocol._is_writable is None:
-            protocol.write(b"x" * 65536)
+            protocol.send(b"x" * 65536, ())
             await asyncio.sleep(0)
         yield protocol, go
         go.set()
@@ -620,7 +622,7 @@ async def test_a_reset_wakes_who_waits_to_write() -> None:
         go.set()
         await waiting
         with pytest.raises(SMTPConnectionLostError):
-            protocol.write(b"more")
+            protocol.send(b"more", ())
         with pytest.raises(SMTPConnectionLostError):
             await reply
 

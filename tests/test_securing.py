@@ -404,7 +404,7 @@ async def test_a_cancelled_starttls_ends_the_connection() -> None:
         turning = asyncio.create_task(client.starttls())
         protocol = client._connection.protocol
         assert protocol is not None
-        while protocol.is_settled:  # noqa: ASYNC110
+        while not protocol.awaited:  # noqa: ASYNC110
             await asyncio.sleep(0)
         turning.cancel()
         with pytest.raises(asyncio.CancelledError):

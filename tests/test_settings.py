@@ -28,6 +28,7 @@ def settings(**options: Any) -> Settings:
         "timeouts": Timeouts(),
         "starttls": "never",
         "pipelining": True,
+        "chunking": None,
         "allow_cleartext_auth": False,
     }
     return Settings(**(plain | options))

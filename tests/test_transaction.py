@@ -565,7 +565,7 @@ async def broken_off(smtp: SMTP, awaited: str, send_it: Any) -> asyncio.Cancelle
     protocol = smtp._connection.protocol
     task = asyncio.create_task(send_it)
     async with asyncio.timeout(5):
-        while not protocol._waiters or protocol._waiters[0][2] != awaited:  # noqa: ASYNC110
+        while protocol.awaited != awaited:  # noqa: ASYNC110
             await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError) as info:

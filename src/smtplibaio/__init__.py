@@ -19,17 +19,20 @@ from .exceptions import (
     SMTPTLSError,
 )
 from .extensions import Extensions
+from .mails import Mail, Outcome
 from .pipeline import Pipeline
 from .replies import EnhancedStatus, Reply
 from .smtp import SMTP, SMTP_SSL
 from .timeouts import Timeouts
-from .transaction import SendResult
+from .verdicts import SendResult
 
 __all__ = [
     "SMTP",
     "SMTP_SSL",
     "EnhancedStatus",
     "Extensions",
+    "Mail",
+    "Outcome",
     "Pipeline",
     "Reply",
     "SMTPArgumentError",

@@ -11,10 +11,19 @@ from dataclasses import replace
 
 from . import commands, transaction
 from .addresses import forward_path, needs_smtputf8, reverse_path
-from .content import Content, Message
+from .content import Message
 from .dialogue import perform
-from .envelope import check_announced, check_content, check_tls, require
-from .fitting import Fitted, fit, is_email_message
+from .envelope import (
+    check_announced,
+    check_content,
+    check_tls,
+    is_binarymime,
+    require,
+)
+from .exceptions import SMTPArgumentError
+from .fitting import fit, prepare
+from .planning import Body
+from .protocol import SMTPProtocol
 from .replies import Reply
 from .securing import SecuredClient
 
@@ -50,7 +59,11 @@ class CommandingClient(SecuredClient):
             line = commands.mail(mailbox, checked)
             with protocol.indivisible("MAIL"):
                 reply = await perform(protocol, line, self.timeout.reply)
-            self._session = replace(self._session, in_transaction=True)
+            self._session = replace(
+                self._session,
+                in_transaction=True,
+                is_binary=any(map(is_binarymime, checked)),
+            )
             return reply
 
     async def rcpt(
@@ -80,29 +93,42 @@ class CommandingClient(SecuredClient):
         """Send DATA and the message (RFC 5321 4.1.1.4); give the final reply.
 
         Args:
-            message: Text (sent as UTF-8), octets, or anything with `as_bytes()`. Line
-                ends become CRLF, and dots are stuffed.
+            message: Text (sent as UTF-8), octets, anything with `as_bytes()`, a binary
+                file or an iterable of octets, asynchronous or not. Line ends become
+                CRLF, and dots are stuffed. What a file or an iterable gives is sent as
+                it is read; an error on the way ends the connection.
 
         Raises:
             SMTPCommandFailedError: The server refused DATA or the message.
             SMTPDeliveryUnknownError: All was sent, and no answer came.
-            SMTPArgumentError: The message cannot be sent; nothing was.
+            SMTPArgumentError: The message cannot be sent, or MAIL has announced
+                BINARYMIME, which goes with BDAT only; nothing was sent.
         """
-        is_email = is_email_message(message)
-        fitted = None if is_email else Fitted(Content.of(message))
+        fitted = prepare(message)
         async with self._connection.turn() as protocol:
-            content, _ = fitted or fit(message, self.extensions)
-            check_content(content, self.extensions, self.extensions.size)
-            reply = await transaction.data(protocol, content, self.timeout)
+            session = self._session
+            if session.is_binary:
+                raise SMTPArgumentError(
+                    "after BODY=BINARYMIME content goes with BDAT: use sendmail or the "
+                    "pipeline's bdat"
+                )
+            content, _ = fitted or fit(message, session.extensions)
+            check_content(content, session.extensions, session.extensions.size)
+            is_8bit_ok = "8BITMIME" in session.extensions
+            body = Body(content, is_8bit_ok=is_8bit_ok)
+            reply = await transaction.data(protocol, body, self.timeout)
             self._session = replace(self._session, in_transaction=False)
             return reply
 
     async def rset(self) -> Reply:
         """Send RSET (RFC 5321 4.1.1.5): forget the transaction that was begun."""
         async with self._connection.turn() as protocol:
-            reply = await perform(protocol, commands.RSET, self.timeout.reply)
-            self._session = replace(self._session, in_transaction=False)
-            return reply
+            return await self._forget_transaction(protocol)
+
+    async def _forget_transaction(self, protocol: SMTPProtocol) -> Reply:
+        reply = await perform(protocol, commands.RSET, self.timeout.reply)
+        self._session = replace(self._session, in_transaction=False, is_binary=False)
+        return reply
 
     # Other commands
 

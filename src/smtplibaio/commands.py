@@ -19,6 +19,7 @@ from .exceptions import SMTPArgumentError
 
 __all__ = [
     "auth",
+    "bdat",
     "command_line",
     "continuation",
     "ehlo",
@@ -188,6 +189,11 @@ def _path_line(opening: str, verb: str, mailbox: str, options: Sequence[str]) ->
     checked = parameters(options, f"{verb}'s parameters")
     line = " ".join((f"{opening}{mailbox}>", *checked))
     return check_length(line.encode("utf-8") + b"\r\n", verb)
+
+
+def bdat(size: int, *, is_last: bool) -> bytes:
+    """Spell BDAT (RFC 3030 2); so many octets follow."""
+    return b"BDAT %d LAST\r\n" % size if is_last else b"BDAT %d\r\n" % size
 
 
 def vrfy(address: str, *, utf8: bool = False) -> bytes:

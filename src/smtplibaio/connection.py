@@ -18,6 +18,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import TracebackType
 
 from .connecting import Endpoint, open_connection
 from .events import Listener, listener_of
@@ -83,19 +84,43 @@ class Connection:
         self._protocol.check()
         return self._protocol
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[SMTPProtocol]:
+    def turn(self) -> Turn:
+        """Wait for the task's turn, as a context; see `take_turn`."""
+        return Turn(self)
+
+    async def take_turn(self) -> SMTPProtocol:
         """Wait for the task's turn; lend it the protocol, with no reply owed.
+
+        `end_turn` gives it back.
 
         Raises:
             SMTPConnectionError: There is no connection, or it has ended.
         """
         self._usable()
-        async with self._whole_operation():
+        await self._begin_operation()
+        try:
             protocol = self._usable()
             await protocol.settled()
             protocol.check()
-            yield protocol
+        except BaseException:
+            self.end_turn()
+            raise
+        return protocol
+
+    async def _begin_operation(self) -> None:
+        task = asyncio.current_task()
+        if self._user is task:
+            raise SMTPConnectionError(
+                "the session is in use by a pipeline or by send_many of this very "
+                "task, which would wait for itself"
+            )
+        await self._lock.acquire()
+        self._user = task
+
+    def end_turn(self) -> None:
+        """Let the next task have its turn."""
+        self._user = None
+        self._lock.release()
 
     @asynccontextmanager
     async def opening(self) -> AsyncIterator[None]:
@@ -112,7 +137,8 @@ class Connection:
         if self._loop is not loop:
             self._loop = loop
             self._lock = asyncio.Lock()  # the old one may be bound to the old loop
-        async with self._whole_operation():
+        await self._begin_operation()
+        try:
             if self.protocol is not None:
                 raise SMTPConnectionError(f"already connected to {self.endpoint}")
             try:
@@ -120,6 +146,8 @@ class Connection:
             except BaseException:
                 await self.close()
                 raise
+        finally:
+            self.end_turn()
 
     async def open(self) -> tuple[SMTPProtocol, Reply]:
         """Connect, and give the protocol and the greeting. Call it within `opening`.
@@ -188,21 +216,6 @@ class Connection:
             f"{endpoint} does not greet", ssl.SSLError("the server waits for TLS")
         )
 
-    @asynccontextmanager
-    async def _whole_operation(self) -> AsyncIterator[None]:
-        task = asyncio.current_task()
-        if self._user is task:
-            raise SMTPConnectionError(
-                "the session is in use by a pipeline of this very task, which would "
-                "wait for itself; use the pipeline's methods within its block"
-            )
-        async with self._lock:
-            self._user = task
-            try:
-                yield
-            finally:
-                self._user = None
-
     def check_loop(self) -> None:
         """Raise if another loop has the connection."""
         if self.protocol and self._loop is not asyncio.get_running_loop():
@@ -217,3 +230,23 @@ class Connection:
         if protocol is None or self._is_left_behind():
             return
         await protocol.close(last_words)
+
+
+class Turn:
+    """Hold the connection for one whole operation."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def __aenter__(self) -> SMTPProtocol:
+        return await self._connection.take_turn()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.end_turn()

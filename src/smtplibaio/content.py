@@ -1,4 +1,4 @@
-"""Mail content as it goes on the wire: canonical form, then transparency.
+"""Mail content in canonical form: whole, or read as it is sent.
 
 Rules:
 
@@ -7,6 +7,7 @@ Rules:
    for the end of the content would execute the rest of it as commands.
 2. In the header block a bare CR is an error and not a line end: making it one would
    make a header field of what stands behind it. A NUL is an error everywhere.
+   Binary content (RFC 3030 3) is octets, not lines, and leaves as it is.
 3. A line of more than 998 octets is an error (RFC 5321 4.5.3.1.6).
 4. The size of a message is that of its canonical form: neither stuffed dots nor the
    final one count (RFC 1870 5).
@@ -17,12 +18,23 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from .exceptions import SMTPArgumentError
+from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError
+from .framing import Dots
 
-__all__ = ["AsBytes", "Canonicaliser", "Content", "Message", "stuff_dots"]
+__all__ = [
+    "AsBytes",
+    "Canonicaliser",
+    "Content",
+    "Message",
+    "Octets",
+    "Readable",
+    "Stream",
+    "content_of",
+    "octets_of",
+]
 
 #: Octets of content that are worked on and written at a time.
 BLOCK = 65536
@@ -34,7 +46,6 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _EMPTY_FIRST_LINE = re.compile(rb"\r?\n")
-_DOT_LINE = re.compile(rb"\n\.")
 
 
 @runtime_checkable
@@ -45,8 +56,35 @@ class AsBytes(Protocol):
         """Give the message as octets."""
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """A binary file, or anything that is read like one."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to so many octets; none at the end."""
+
+
+Octets: TypeAlias = bytes | bytearray | memoryview
+
 #: What `data`, `sendmail` and `Pipeline.content` take for a message.
-Message = str | bytes | bytearray | memoryview | AsBytes
+Message: TypeAlias = (
+    str | Octets | AsBytes | Readable | Iterable[Octets] | AsyncIterable[Octets]
+)
+
+
+def octets_of(chunk: object) -> bytes:
+    """Give octets as `bytes` that nobody else can change, or that lie of their length.
+
+    Raises:
+        SMTPArgumentError: They are none.
+    """
+    if type(chunk) is bytes:
+        return chunk
+    if isinstance(chunk, (bytes, bytearray, memoryview)):
+        return memoryview(chunk).tobytes()
+    raise SMTPArgumentError(
+        f"the content of a mail is read as bytes, not {type(chunk).__name__}"
+    )
 
 
 class Canonicaliser:
@@ -55,9 +93,13 @@ class Canonicaliser:
     Attributes:
         is_8bit: Whether an octet above 127 has come by.
         has_changed: Whether what came out differs from what went in.
+
+    Args:
+        is_8bit_ok: Whether such an octet may.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_8bit_ok: bool = True) -> None:
+        self._is_8bit_ok = is_8bit_ok
         self.is_8bit = False
         self.has_changed = False
         self._held = b""  # a CR whose LF may be the first octet of the next chunk
@@ -71,6 +113,7 @@ class Canonicaliser:
         Raises:
             SMTPArgumentError: The content cannot be sent. Its `offset` counts the
                 octets that were fed before the fault.
+            SMTPCommandNotSupportedError: It has an octet above 127 that cannot travel.
         """
         if self._held:
             chunk = self._held + chunk
@@ -98,6 +141,10 @@ class Canonicaliser:
             raise self._fault(what, index)
         if not chunk.isascii():
             self.is_8bit = True
+            if not self._is_8bit_ok:
+                raise SMTPCommandNotSupportedError(
+                    "8BITMIME", "the content has octets beyond ASCII"
+                )
         out, last_line = self._convert_lines(chunk)
         self._column = len(out) - last_line + (0 if last_line else self._column)
         self._consumed += len(chunk)
@@ -162,87 +209,127 @@ def _find_long_line(chunk: bytes, column: int) -> int | None:
     return None
 
 
-def stuff_dots(chunk: bytes, *, at_line_start: bool) -> bytes:
-    """Double the dot of every line of a canonical chunk that starts with one.
-
-    RFC 5321 4.5.2: "If it is a period, one additional period is inserted at the
-    beginning of the line."
-
-    Args:
-        chunk: Octets whose line ends are CRLF.
-        at_line_start: Whether what came before the chunk ended in CRLF, or was nothing.
-    """
-    if at_line_start and chunk.startswith(b"."):
-        chunk = b"." + chunk
-    return _DOT_LINE.sub(b"\n..", chunk)
-
-
 class Content:
-    """Hold one message that is known to be fit for DATA.
+    """Hold one message that is known to be fit to be sent.
 
     Attributes:
         size: Octets of the canonical form (RFC 1870 5).
         is_8bit: Whether it needs 8BITMIME (RFC 6152).
+
+    Args:
+        octets: The message.
+        is_binary: Whether it is BINARYMIME, and nothing in it is a line.
     """
 
     __slots__ = ("_is_canonical", "_octets", "is_8bit", "size")
 
-    def __init__(self, octets: bytes) -> None:
+    def __init__(self, octets: bytes, *, is_binary: bool = False) -> None:
+        self._octets = octets
+        self._is_canonical = True
+        self.size = len(octets)
+        self.is_8bit = False
+        if not is_binary:
+            self._check()
+
+    def _check(self) -> None:
         canonicaliser = Canonicaliser()
         try:
-            chunks = list(map(len, _canonical(octets, canonicaliser)))
+            self.size = sum(map(len, _canonical(self._octets, canonicaliser)))
         except SMTPArgumentError as exc:
-            line = len(_LINE_END.findall(octets, 0, exc.offset or 0)) + 1
+            line = len(_LINE_END.findall(self._octets, 0, exc.offset or 0)) + 1
             raise SMTPArgumentError(f"{exc}, in line {line}", exc.offset) from None
-        self._octets = octets
         self._is_canonical = not canonicaliser.has_changed
-        self.size = sum(chunks)
         self.is_8bit = canonicaliser.is_8bit
 
     @classmethod
-    def of(cls, message: Message) -> Content:
-        """Take a message in any of the forms that callers have it in.
+    def of(cls, message: object, *, is_binary: bool = False) -> Content:
+        """Take a whole message in any of the forms that callers have it in.
 
-        Text is encoded as UTF-8.
+        Text is encoded as UTF-8, and never binary.
 
         Raises:
-            SMTPArgumentError: It is no message, or one that cannot be sent.
+            SMTPArgumentError: It is no whole message, or one that cannot be sent.
         """
         if isinstance(message, str):
-            try:
-                return cls(message.encode("utf-8"))
-            except UnicodeEncodeError as exc:
-                offset = len(message[: exc.start].encode("utf-8"))
+            return cls(_encoded(message))
+        if isinstance(message, (list, tuple)):
+            message = b"".join(map(octets_of, message))
+        elif not isinstance(message, (bytes, bytearray, memoryview)):
+            if not isinstance(message, AsBytes):
                 raise SMTPArgumentError(
-                    f"the content has a lone surrogate, at octet {offset}", offset
-                ) from exc
-        if isinstance(message, (bytes, bytearray, memoryview)):
-            return cls(bytes(message))
-        if isinstance(message, AsBytes):
-            return cls(message.as_bytes())
-        raise SMTPArgumentError(
-            "a message is str, bytes or an object with as_bytes(), not "
-            f"{type(message).__name__}"
-        )
+                    "a message is str, bytes, an object with as_bytes(), a binary file "
+                    f"or an iterable of bytes, not {type(message).__name__}"
+                )
+            message = message.as_bytes()
+        return cls(octets_of(message), is_binary=is_binary)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Give the canonical form in blocks; of an empty message, none or empty ones.
+
+        The end that the last line lacks is part of the last block.
+        """
+        if self._is_canonical:
+            return _blocks(self._octets)
+        return iter(_canonical(self._octets, Canonicaliser()))
 
     def wire(self) -> Iterator[bytes]:
         """Give what follows the 354, in blocks: stuffed dots, and the final dot.
 
         The final dot never stands alone in a block unless the message is empty.
         """
-        chunks = (
-            _blocks(self._octets)
-            if self._is_canonical
-            else _canonical(self._octets, Canonicaliser())
+        dots = Dots()
+        held: bytes | None = None
+        for block in self.blocks():
+            if held is not None:
+                yield dots.frame(held, is_last=False)
+            held = block
+        yield dots.frame(held or b"", is_last=True)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as exc:
+        offset = len(text[: exc.start].encode("utf-8"))
+        raise SMTPArgumentError(
+            f"the content has a lone surrogate, at octet {offset}", offset
+        ) from exc
+
+
+class Stream:
+    """Hold content that is read as it is sent: what is in it shows only then.
+
+    Args:
+        source: A binary file, or an iterable of octets, asynchronous or not.
+        is_binary: Whether it is BINARYMIME, and nothing in it is a line.
+    """
+
+    __slots__ = ("is_binary", "source")
+
+    size = None
+    is_8bit = None
+
+    def __init__(self, source: Any, *, is_binary: bool = False) -> None:
+        self.source = source
+        self.is_binary = is_binary
+
+
+def content_of(message: object, *, is_binary: bool = False) -> Content | Stream:
+    """Take a message in any of the forms that callers have it in.
+
+    Raises:
+        SMTPArgumentError: It is no message, or a whole one that cannot be sent.
+    """
+    whole = (str, bytes, bytearray, memoryview, AsBytes, list, tuple)
+    sources = (Readable, Iterable, AsyncIterable)
+    if isinstance(message, whole) or not isinstance(message, sources):
+        return Content.of(message, is_binary=is_binary)
+    if isinstance(message, (io.TextIOBase, Mapping)):
+        raise SMTPArgumentError(
+            "a message is read from a file in binary mode or from an iterable of "
+            f"bytes, not from {type(message).__name__}"
         )
-        block = b""
-        at_line_start = True
-        for chunk in chunks:
-            if block:
-                yield block
-            block = stuff_dots(chunk, at_line_start=at_line_start)
-            at_line_start = chunk.endswith(b"\n")
-        yield block + b".\r\n"
+    return Stream(message, is_binary=is_binary)
 
 
 def _blocks(octets: bytes) -> Iterator[bytes]:

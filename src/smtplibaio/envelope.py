@@ -17,11 +17,18 @@ from typing import Any
 
 from .addresses import forward_path, needs_smtputf8, reverse_path
 from .commands import keyword_of, mail, parameters, rcpt
-from .content import Content
+from .content import Content, Stream
 from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError, SMTPTLSError
 from .parameters import Parameters
 
-__all__ = ["Envelope", "check_announced", "check_content", "check_tls", "require"]
+__all__ = [
+    "Envelope",
+    "check_announced",
+    "check_content",
+    "check_tls",
+    "is_binarymime",
+    "require",
+]
 
 #: Which extension announces a parameter of MAIL or RCPT, where its name differs.
 _EXTENSION_OF = {
@@ -51,13 +58,18 @@ def check_announced(options: Iterable[str], announced: Announced) -> None:
     for option in options:
         keyword = keyword_of(option)
         extension = _EXTENSION_OF.get(keyword, keyword)
-        if option.upper() == "BODY=BINARYMIME":
+        if is_binarymime(option):
             extension = "BINARYMIME"
         known = keyword in _OWN_NAME or extension != keyword
         if known and extension not in announced:
             raise SMTPCommandNotSupportedError(
                 extension, f"the parameter {keyword} needs it"
             )
+
+
+def is_binarymime(option: str) -> bool:
+    """Tell whether a parameter of MAIL announces content that is no text (RFC 3030)."""
+    return option.upper() == "BODY=BINARYMIME"
 
 
 def _check_distinct(options: Iterable[str]) -> None:
@@ -87,8 +99,10 @@ def check_tls(options: Iterable[str], *, is_verified: bool) -> None:
         raise SMTPTLSError("REQUIRETLS needs a connection with a verified certificate")
 
 
-def check_content(content: Content, announced: Announced, limit: int | None) -> None:
-    """Refuse content that the server cannot take.
+def check_content(
+    content: Content | Stream, announced: Announced, limit: int | None
+) -> None:
+    """Refuse content that the server cannot take, as far as it is known.
 
     Args:
         content: What is to be sent.
@@ -99,7 +113,7 @@ def check_content(content: Content, announced: Announced, limit: int | None) -> 
         SMTPArgumentError: It is larger than that.
         SMTPCommandNotSupportedError: It is 8-bit, and 8BITMIME was not announced.
     """
-    if limit is not None and content.size > limit:
+    if limit is not None and content.size is not None and content.size > limit:
         raise SMTPArgumentError(
             f"the content has {content.size} octets, the server takes {limit} at most"
         )
@@ -178,13 +192,18 @@ class Envelope:
         )
 
     def commands(
-        self, announced: Announced, content: Content, *, needs_utf8: bool = False
+        self,
+        announced: Announced,
+        content: Content | Stream,
+        *,
+        needs_utf8: bool = False,
     ) -> list[bytes]:
         """Spell MAIL and the RCPTs, with the parameters that the mail needs.
 
         Args:
             announced: What the server announced.
-            content: What is to be sent; its size is declared where SIZE is announced.
+            content: What is to be sent; its size is declared where SIZE is announced
+                and the size is known.
             needs_utf8: Whether its header needs SMTPUTF8.
 
         Raises:
@@ -196,9 +215,12 @@ class Envelope:
             check_announced(own, announced)
         options = list(self.mail_options)
         given = {keyword_of(option) for option in options}
-        if "SIZE" in announced and "SIZE" not in given:
+        if "SIZE" in announced and "SIZE" not in given and content.size is not None:
             options.append(f"SIZE={content.size}")
-        if content.is_8bit and "BODY" not in given:
+        is_8bit = content.is_8bit
+        if is_8bit is None:  # it may be, and where that can travel it may say so
+            is_8bit = "8BITMIME" in announced
+        if is_8bit and "BODY" not in given:
             options.append("BODY=8BITMIME")
         if content.is_8bit and "BODY=7BIT" in map(str.upper, options):
             raise SMTPArgumentError("the content is 8-bit, BODY=7BIT says it is not")
@@ -214,6 +236,17 @@ class Envelope:
                 for mailbox in self.recipients.values()
             ),
         ]
+
+    @property
+    def body(self) -> str | None:
+        """Give what BODY says of the content, in capitals, where it was given."""
+        bodies = (o for o in self.mail_options if keyword_of(o) == "BODY")
+        return next((body.partition("=")[2].upper() for body in bodies), None)
+
+    @property
+    def is_binary(self) -> bool:
+        """Tell whether the content is BINARYMIME (RFC 3030 3)."""
+        return self.body == "BINARYMIME"
 
     def _beyond_ascii(self) -> str | None:
         mailboxes = (self.sender, *self.recipients.values())

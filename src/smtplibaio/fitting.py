@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from typing import Any, NamedTuple
 
-from .content import Content, Message
+from .content import Content, Message, Stream, content_of
 from .envelope import Announced, require
 from .exceptions import SMTPArgumentError
 
-__all__ = ["Fitted", "envelope_for", "fit", "is_email_message"]
+__all__ = ["Fitted", "envelope_for", "fit", "prepare"]
 
 
 def is_email_message(message: Any) -> bool:
@@ -47,8 +47,22 @@ def envelope_for(
 class Fitted(NamedTuple):
     """Content, and whether its header needs SMTPUTF8."""
 
-    content: Content
+    content: Content | Stream
     needs_utf8: bool = False
+
+
+def prepare(message: Message, *, is_binary: bool = False) -> Fitted | None:
+    """Check what can be checked before the server is known.
+
+    Returns:
+        The content; None of a message of the `email` package, which is for `fit`.
+
+    Raises:
+        SMTPArgumentError: It cannot be sent.
+    """
+    if is_email_message(message):
+        return None
+    return Fitted(content_of(message, is_binary=is_binary))
 
 
 def fit(message: Message, announced: Announced) -> Fitted:

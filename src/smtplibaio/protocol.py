@@ -19,13 +19,15 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
-from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import cast
+from asyncio import Future
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, cast
 
-from .deadline import Deadline
 from .events import (
     Closed,
     CommandSent,
@@ -44,15 +46,11 @@ from .exceptions import (
     again,
     one_line,
 )
+from .owed import GroupWaiter, Owed, ReplyFuture, Waiter
 from .replies import MAX_REPLY, Reply, ReplyParser
 from .tls import handshake, tls_error
 
-__all__ = ["ReplyFuture", "SMTPProtocol", "Waiter"]
-
-ReplyFuture = asyncio.Future[Reply]
-
-#: A future, the seconds its reply may take once it is its turn, and what for.
-Waiter = tuple[ReplyFuture, float | None, str]
+__all__ = ["SMTPProtocol"]
 
 #: Octets read at a time. asyncio would allocate 256 KiB for each read; replies are
 #: short, and a buffer of our own costs neither the allocation nor its page faults.
@@ -89,14 +87,14 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._is_paused = False
         self._parser = ReplyParser()
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
-        self._waiters: deque[Waiter] = deque()
-        self._waiters.append((self.greeting, greeting_timeout, "the greeting"))
+        self._owed = Owed(loop, self._reply_is_late)
+        self._greeting_waiter = Waiter(self.greeting, None, "the greeting")
+        self._owed.add((self._greeting_waiter,))
+        self._greeting_timeout = greeting_timeout
         self._cause: SMTPException | None = None
         self.has_lost_replies = False  # it ended while a reply was owed
         self._is_lost: asyncio.Future[None] = loop.create_future()
-        self._is_settled: asyncio.Future[None] | None = None
         self._is_writable: asyncio.Future[None] | None = None
-        self._deadline = Deadline(loop, self._deadline_passed)
 
     # What the transport calls
 
@@ -107,7 +105,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             self.narrator.tell(Connected.to(transport.get_extra_info("peername")))
         if transport.get_extra_info("ssl_object") is not None:
             self._tls_started()
-        self._watch_oldest()
+        self._owed.limit(self._greeting_waiter, self._greeting_timeout)
 
     def _tls_started(self) -> None:
         # What does not fit in at once, asyncio drops if the end is right behind it.
@@ -128,9 +126,13 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         if self._cause is not None:
             return  # nobody listens any more
         self._parser.feed(data)
+        due = self._owed.due
         try:
             while self._cause is None and (reply := self._parser.next_reply()):
                 self._reply_received(reply)
+                due = None
+            if due is None and self._cause is None:
+                self._owed.watch()
             if self._is_paused and not self._parser.is_empty:
                 raise SMTPProtocolError("octets behind the go-ahead for TLS")
         except SMTPProtocolError as exc:
@@ -157,7 +159,22 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             what = f"the connection was lost: {exc}" if exc else _CLOSED
             lost = SMTPConnectionLostError(what + self._where)
             lost.__cause__ = exc
+        self._salvage(exc)
         self._abandon(lost)
+
+    def _salvage(self, exc: Exception | None) -> None:
+        """Read what the server said before it reset the connection.
+
+        A server that refuses content early says so, and closes with octets unread,
+        which resets the connection: asyncio, which was writing, does not read any more.
+        """
+        is_plain = type(self.transport).__module__ == "asyncio.selector_events"
+        if exc is None or self._cause is not None or not is_plain:
+            return  # others have closed the socket, or cannot be read past
+        sock = self.transport.get_extra_info("socket")
+        with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as spare:
+            while self._cause is None and (data := spare.recv(BUFFER_SIZE)):
+                self.data_received(data)
 
     def pause_writing(self) -> None:
         """Have `drain` wait."""
@@ -179,61 +196,55 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             reply = self.narrator.shown(reply)
             text = f"the server ends the session: {one_line(*reply)}"
             self.end(SMTPConnectionLostError(text, reply))
-        elif not self._waiters:
+        elif (due := self._owed.due) is None:
             text = one_line(*self.narrator.shown(reply))
             self.end(SMTPProtocolError(f"a reply that nobody asked for: {text}"))
         else:
-            future, _, _ = self._waiters.popleft()
-            if future is self._go_ahead and reply.code == 220:
+            if due.future is self._go_ahead and reply.code == 220:
                 # Whatever the network brings from here on belongs to TLS.
                 self.transport.pause_reading()
                 self._is_paused = True
-            if not future.done():
-                future.set_result(reply)
-            self._watch_oldest()
-            if self._is_settled is not None and not self._waiters:
-                self._wake_settled()
+            self._owed.take(reply)
+
+    def _reply_is_late(self, what: str, limit: float | None) -> None:
+        self.end(SMTPTimeoutError(f"no reply to {what} within {limit} s"))
 
     @property
-    def is_settled(self) -> bool:
-        """Tell whether no reply is owed."""
-        return not self._waiters
+    def awaited(self) -> str | None:
+        """Give what the reply that is due next is to; None where none is owed."""
+        due = self._owed.due
+        return None if due is None else due.what
 
     async def settled(self) -> None:
-        """Wait until no reply is owed, or the connection has ended.
+        """Wait until no reply is owed, or the connection has ended."""
+        if self._owed:
+            await self._owed.settled()
 
-        Only one task at a time may wait.
-        """
-        if self._waiters:
-            self._is_settled = self._loop.create_future()
-            await self._is_settled
-
-    def _wake_settled(self) -> None:
-        waiting, self._is_settled = self._is_settled, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+    def limit(self, waiter: Waiter, timeout: float | None) -> None:
+        """Give a reply so many seconds from when it is its turn, or from now."""
+        self._owed.limit(waiter, timeout)
 
     # Commands
 
     def send(
-        self, data: bytes, waiters: Iterable[Waiter], shown: bytes | None = None
+        self,
+        data: bytes,
+        waiters: Iterable[Waiter | GroupWaiter],
+        shown: bytes | None = None,
     ) -> None:
         """Write whole commands and queue a waiter for each of their replies.
 
         Args:
             data: The command lines.
-            waiters: One for each.
+            waiters: One for each, or for each group.
             shown: What the listener is told instead of the very lines.
 
         Raises:
             SMTPConnectionLostError: The connection has ended; nothing was written.
         """
         self.check()
-        was_settled = not self._waiters
-        self._waiters.extend(waiters)
+        self._owed.add(waiters)
         self.transport.write(data)
-        if was_settled:
-            self._watch_oldest()
         if self.narrator.is_heard:
             for line in (data if shown is None else shown).splitlines():
                 text = line.decode("utf-8", "surrogateescape")
@@ -244,19 +255,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     ) -> ReplyFuture:
         """Write one command and give the future of its reply."""
         future: ReplyFuture = self._loop.create_future()
-        self.send(line, ((future, timeout, what),), shown)
+        self.send(line, (Waiter(future, timeout, what),), shown)
         return future
 
-    def write(self, data: bytes) -> None:
-        """Write octets that ask for no reply of their own: a further block of content.
-
-        Raises:
-            SMTPConnectionLostError: The connection has ended.
-        """
-        self.check()
-        self.transport.write(data)
-
-    async def drain(self, reply: ReplyFuture, timeout: float | None) -> None:
+    async def drain(self, reply: Future[Any], timeout: float | None) -> None:
         """Wait until the transport takes more, or the reply has come.
 
         Raises:
@@ -317,22 +319,6 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         if not self._is_lost.done():
             self._is_lost.set_result(None)
 
-    # Deadlines: the oldest waiter has one
-
-    def limit_oldest(self, timeout: float | None) -> None:
-        """Give the reply that is due next so many seconds from now."""
-        if self._waiters:
-            future, _, what = self._waiters[0]
-            self._waiters[0] = (future, timeout, what)
-            self._deadline.set(timeout)
-
-    def _watch_oldest(self) -> None:
-        self._deadline.set(self._waiters[0][1] if self._waiters else None)
-
-    def _deadline_passed(self) -> None:
-        _, timeout, what = self._waiters[0]
-        self.end(SMTPTimeoutError(f"no reply to {what} within {timeout} s"))
-
     # The end
 
     @property
@@ -366,14 +352,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self.narrator.tell(Closed(cause))
 
     def _settle(self, cause: SMTPException) -> None:
-        self._deadline.cancel()
-        waiters, self._waiters = self._waiters, deque()
-        self.has_lost_replies = bool(waiters)
-        for future, _, _ in waiters:
-            if not future.done():
-                future.set_exception(again(cause))
-                future.exception()  # seen, even where the caller has dropped the future
-        self._wake_settled()
+        self.has_lost_replies = self._owed.fail(cause)
 
     async def close(self, last_words: bytes = b"") -> None:
         """Close in order if no reply is owed, else at once; done within a second.
@@ -383,7 +362,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """
         if self._cause is None:
             # In the middle of a handshake no word in clear is one that TLS takes.
-            is_orderly = not self._waiters and not self._is_paused
+            is_orderly = not self._owed and not self._is_paused
             if is_orderly:
                 self.send(last_words, ())
                 self.transport.close()
@@ -398,21 +377,36 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             self.transport.abort()
         await asyncio.wait((self._is_lost,), timeout=CLOSE_TIMEOUT)
 
-    @contextmanager
-    def indivisible(self, what: str) -> Iterator[None]:
-        """End the connection if what is done inside is broken off halfway.
+    def indivisible(self, what: str) -> Indivisible:
+        """End the connection if what is done inside is broken off halfway."""
+        return Indivisible(self, what)
 
-        After an SMTP error the dialogue is in step, or the connection has ended
-        already; after anything else, a cancellation say, nobody knows what the server
-        waits for: with a content half sent, the next command would be mail.
-        """
-        try:
-            yield
-        except SMTPProtocolError as exc:
-            self.end(exc)
-            raise
-        except SMTPException:
-            raise
-        except BaseException:
-            self.end(SMTPConnectionLostError(f"{what} was broken off"))
-            raise
+
+class Indivisible:
+    """End a connection if what is done inside is broken off halfway.
+
+    After an SMTP error the dialogue is in step, or the connection has ended already;
+    after anything else, a cancellation say, nobody knows what the server waits for:
+    with a content half sent, the next command would be mail.
+    """
+
+    __slots__ = ("_protocol", "_what")
+
+    def __init__(self, protocol: SMTPProtocol, what: str) -> None:
+        self._protocol = protocol
+        self._what = what
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, SMTPProtocolError):
+            self._protocol.end(exc)
+        elif exc is not None and not isinstance(exc, SMTPException):
+            error = SMTPConnectionLostError(f"{self._what} was broken off")
+            self._protocol.end(error)

@@ -12,6 +12,8 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections import deque
+from functools import lru_cache
 from typing import NamedTuple
 
 from .exceptions import SMTPProtocolError, printable
@@ -21,6 +23,9 @@ __all__ = ["EnhancedStatus", "Reply", "ReplyParser", "queue_id"]
 #: Octets of one reply line with its line end. RFC 5321 4.5.3.1.5 asks for 512; servers
 #: exceed it, and a client that asks for no more than eight times as much loses nobody.
 MAX_LINE = 8192
+
+#: Octets of a line that is worth remembering (RFC 5321 4.5.3.1.5).
+USUAL_LINE = 512
 
 #: Octets and lines of one reply. The longest in the wild are HELP texts.
 MAX_REPLY = 65536
@@ -126,20 +131,28 @@ class ReplyParser:
     """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._searched = 0  # so many octets of the buffer are known to hold no LF
+        self._whole: deque[bytes] = deque()  # lines without their LF, not looked at yet
+        self._rest = bytearray()  # what follows the last LF
         self._lines: list[bytes] = []  # the lines of the unfinished reply
-        self._code = b""
+        self._code = 0
         self._size = 0
+        self._fault: SMTPProtocolError | None = None
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take octets as the network brought them."""
-        self._buffer += data
+        # A bare LF ends a line as CRLF does (servers send it); a lone CR never does,
+        # it is text: a peer that sends nothing else runs into the bound.
+        lines, line_end, rest = bytes(data).rpartition(b"\n")
+        self._rest += lines
+        if line_end:
+            self._whole.extend(bytes(self._rest).split(b"\n"))
+            self._rest.clear()
+        self._rest += rest
 
     @property
     def is_empty(self) -> bool:
         """Tell whether everything that was fed has come out as a reply."""
-        return not self._buffer and not self._lines
+        return not (self._rest or self._whole or self._lines)
 
     def next_reply(self) -> Reply | None:
         """Give the next whole reply, or None where more octets are needed.
@@ -148,47 +161,67 @@ class ReplyParser:
             SMTPProtocolError: The octets are no reply, or one beyond all bounds. The
                 parser is of no use after that.
         """
-        while (line := self._next_line()) is not None:
-            match = _REPLY_LINE.fullmatch(line)
-            if match is None:
-                raise SMTPProtocolError(f"not an SMTP reply: {_excerpt(line)}")
-            code, separator, text = match.groups(b"")
+        try:
+            return self._next_reply()
+        except SMTPProtocolError as exc:
+            self._fault = exc
+            raise
+
+    def _next_reply(self) -> Reply | None:
+        if self._fault is not None:
+            raise self._fault
+        while self._whole:
+            line = self._whole.popleft()
+            read = _read_known_line if len(line) <= USUAL_LINE else _read_line
+            code, is_last, text, reply = read(line)
+            if is_last and not self._lines:
+                return reply
             if self._lines and code != self._code:
                 # RFC 5321 4.2.1: "In a multiline reply, the reply code on each of the
                 # lines MUST be the same."
                 raise SMTPProtocolError(
-                    f"the code changes from {self._code.decode()} to {code.decode()} "
+                    f"the code changes from {self._code} to {code} "
                     f"within one reply: {_excerpt(line)}"
                 )
-            if separator != b"-" and not self._lines:
-                return Reply(int(code), text.decode("utf-8", "surrogateescape"))
             self._code = code
             self._lines.append(text)
-            self._size += len(line)
+            self._size += len(text) + 4
             if self._size > MAX_REPLY or len(self._lines) > MAX_LINES:
                 raise SMTPProtocolError(
                     f"a reply of more than {MAX_REPLY} octets or {MAX_LINES} lines"
                 )
-            if separator != b"-":
-                message = b"\n".join(self._lines)
+            if is_last:
+                text = b"\n".join(self._lines)
                 self._lines = []
                 self._size = 0
-                return Reply(int(code), message.decode("utf-8", "surrogateescape"))
+                return _reply(code, text)
+        if len(self._rest) > MAX_LINE:
+            raise _too_long()
         return None
 
-    def _next_line(self) -> bytes | None:
-        # A bare LF ends a line as CRLF does (servers send it); a lone CR never does,
-        # it is text: a peer that sends nothing else runs into the bound.
-        end = self._buffer.find(b"\n", self._searched)
-        if (len(self._buffer) if end < 0 else end + 1) > MAX_LINE:
-            raise SMTPProtocolError(f"a reply line of more than {MAX_LINE} octets")
-        if end < 0:
-            self._searched = len(self._buffer)
-            return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        self._searched = 0
-        return line[:-1] if line.endswith(b"\r") else line
+
+def _read_line(line: bytes) -> tuple[int, bool, bytes, Reply]:
+    """Read a line without its LF: code, whether it is the last, text, and a reply."""
+    if len(line) >= MAX_LINE:
+        raise _too_long()
+    line = line.removesuffix(b"\r")
+    match = _REPLY_LINE.fullmatch(line)
+    if match is None:
+        raise SMTPProtocolError(f"not an SMTP reply: {_excerpt(line)}")
+    code, separator, text = match.groups(b"")
+    return int(code), separator != b"-", text, _reply(int(code), text)
+
+
+# Servers say the same few lines all day.
+_read_known_line = lru_cache(maxsize=256)(_read_line)
+
+
+def _reply(code: int, text: bytes) -> Reply:
+    return Reply(code, text.decode("utf-8", "surrogateescape"))
+
+
+def _too_long() -> SMTPProtocolError:
+    return SMTPProtocolError(f"a reply line of more than {MAX_LINE} octets")
 
 
 def _excerpt(line: bytes) -> str:

@@ -19,7 +19,6 @@ from . import commands, sasl
 from .authentication import authenticate, check_cleartext, login
 from .client import Client
 from .connecting import is_local
-from .dialogue import check_reply
 from .exceptions import (
     SMTPArgumentError,
     SMTPAuthenticationError,
@@ -34,6 +33,7 @@ from .replies import Reply
 from .session import Session
 from .settings import Credentials
 from .tls import default_context, is_verified, unverified_context
+from .verdicts import check_reply
 
 __all__ = ["SecuredClient"]
 

@@ -22,9 +22,8 @@ class Session:
     ehlo_reply: Reply | None = None
     helo_reply: Reply | None = None
     is_authenticated: bool = False
-    in_transaction: bool = (
-        False  # MAIL was accepted, and neither DATA nor RSET ended it
-    )
+    in_transaction: bool = False  # MAIL was taken, neither content nor RSET ended it
+    is_binary: bool = False  # that MAIL said BODY=BINARYMIME
 
     @property
     def is_introduced(self) -> bool:

@@ -63,6 +63,7 @@ class Settings:
     starttls: StartTLS
     tls_context: ssl.SSLContext | None
     pipelining: bool
+    chunking: bool | None
     allow_cleartext_auth: bool
     on_event: Listener | None
 
@@ -77,6 +78,10 @@ class Settings:
         if self.starttls != "never" and self.endpoint.name_to_verify is None:
             raise SMTPArgumentError(
                 "STARTTLS over sock or path needs server_hostname, the name to verify"
+            )
+        if self.chunking not in (True, False, None):
+            raise SMTPArgumentError(
+                f"chunking is True, False or None, not {self.chunking!a}"
             )
         if self.mechanisms is not None:
             known = (

@@ -1,30 +1,21 @@
-"""One mail transaction: MAIL, RCPT, DATA and the content, grouped or one by one.
+"""One mail transaction: MAIL, RCPT and the content, grouped or one by one.
 
 Rules:
 
-1. Judge after all replies of a group are in: "Client SMTP implementations that employ
-   pipelining MUST check ALL statuses associated with each command in a group"
-   (RFC 2920 3.1).
-2. A 354 with nobody accepted is answered by a lone dot. With somebody accepted a lone
+1. A 354 with nobody accepted is answered by a lone dot. With somebody accepted a lone
    dot would deliver an empty mail, so there the only other way out is to hang up.
+2. After a refused BDAT comes RSET, whatever else is to come (RFC 3030 2: "A RSET
+   command MUST be issued to clear the transaction").
 3. Afterwards the session is ready for the next transaction, or it has ended. Putting it
    in order never hides the error that made it necessary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from . import commands
-from .content import Content
-from .dialogue import (
-    check_data,
-    check_reply,
-    exchange,
-    is_ok,
-    perform,
-    send_content,
-)
+from .dialogue import Group, exchange, perform
 from .exceptions import (
     SMTPCommandFailedError,
     SMTPException,
@@ -32,59 +23,33 @@ from .exceptions import (
     SMTPProtocolError,
     SMTPRecipientRefusedError,
 )
+from .owed import GroupWaiter
+from .planning import Body, Plan
 from .protocol import SMTPProtocol
-from .replies import Reply, queue_id
+from .replies import Reply
+from .sending import no_group, send_content
 from .timeouts import Timeouts
+from .verdicts import SendResult, check_data, check_reply, is_hopeless, is_ok, judge
 
-__all__ = ["SendResult", "data", "transact"]
-
-
-class SendResult(dict[str, Reply]):
-    """Map each refused recipient to its reply; empty where all were accepted.
-
-    Attributes:
-        replies: The reply to RCPT that each recipient got.
-        reply: The final reply: the server has taken the mail.
-        queue_id: What the server calls the mail, where its reply tells.
-    """
-
-    def __init__(self, replies: Mapping[str, Reply], reply: Reply) -> None:
-        super().__init__({r: reply for r, reply in replies.items() if not is_ok(reply)})
-        self.replies = dict(replies)
-        self.reply = reply
-
-    @property
-    def queue_id(self) -> str | None:
-        """Give what the server calls the mail; None where its reply does not tell."""
-        return queue_id(self.reply)
-
-    @property
-    def accepted(self) -> list[str]:
-        """List the recipients for whom the server has taken the mail."""
-        return [recipient for recipient in self.replies if recipient not in self]
+__all__ = ["data", "transact"]
 
 
 async def transact(
     protocol: SMTPProtocol,
-    lines: Sequence[bytes],
-    recipients: Sequence[str],
-    content: Content,
-    *,
-    is_grouped: bool,
+    plan: Plan,
     timeouts: Timeouts,
-    all_or_nothing: bool = False,
+    *,
+    started: GroupWaiter | None = None,
+    next_group: Callable[[], Group] = no_group,
 ) -> SendResult:
     """Run one transaction.
 
     Args:
-        protocol: A connection that owes no reply.
-        lines: MAIL, then one RCPT a recipient.
-        recipients: What the caller called them.
-        content: What to send.
-        is_grouped: Whether the server offers PIPELINING.
+        protocol: A connection that owes no reply but those to `started`.
+        plan: What to say.
         timeouts: The limits of the session.
-        all_or_nothing: Whether to send nothing if one recipient is refused. DATA then
-            waits for the verdicts: after a 354 the only way out would be to hang up.
+        started: Who waits for the replies to the first group, if that has left already.
+        next_group: See `send_content`.
 
     Raises:
         SMTPNoRecipientError: Every recipient was refused.
@@ -93,67 +58,45 @@ async def transact(
         SMTPException: As `send_content`.
     """
     with protocol.indivisible("a mail transaction"):
-        group = [*lines, commands.DATA]
         replies: list[Reply] = []
-        wanted = len(recipients) if all_or_nothing else 1
-        steps = [[line] for line in group]
-        if is_grouped:
-            steps = [group[:-1], group[-1:]] if all_or_nothing else [group]
-        for step in steps:
-            replies += await exchange(protocol, step, timeouts.reply)
-            if len(replies) < len(group) and _is_hopeless(
-                replies, len(recipients), wanted
+        groups = plan.groups()
+        for group in groups:
+            if started is None:
+                replies += await exchange(protocol, group, timeouts.reply)
+            else:
+                replies, started = await started.future, None
+            if group is not groups[-1] and is_hopeless(
+                replies, len(plan.recipients), plan.wanted
             ):
                 break
-        verdicts = dict(zip(recipients, replies[1:], strict=False))
+        verdicts = dict(zip(plan.recipients, replies[1:], strict=False))
+        data_reply = replies[-1] if len(replies) > 1 + len(plan.recipients) else None
         try:
-            _judge(replies, verdicts, wanted)
+            judge(replies[0], verdicts, plan.wanted)
+            if data_reply is not None:
+                check_data(data_reply)
         except (
             SMTPCommandFailedError,
             SMTPNoRecipientError,
             SMTPRecipientRefusedError,
         ):
-            is_354 = len(replies) == len(group) and replies[-1].code == 354
+            needs_dot = data_reply is not None and data_reply.code == 354
             await _put_in_order(
-                protocol, verdicts, needs_dot=is_354, timeout=timeouts.quit
+                protocol, verdicts, needs_dot=needs_dot, timeout=timeouts.quit
             )
             raise
-        final = await send_content(protocol, content, timeouts)
-        return SendResult(verdicts, check_reply(final, "DATA"))
-
-
-def _is_hopeless(replies: Sequence[Reply], recipients: int, wanted: int) -> bool:
-    """Tell whether what was answered so far leaves no use in going on."""
-    mail, *rcpts = replies
-    if not is_ok(mail):
-        return True
-    return len(rcpts) == recipients and sum(map(is_ok, rcpts)) < wanted
-
-
-def _judge(
-    replies: Sequence[Reply], verdicts: Mapping[str, Reply], wanted: int
-) -> None:
-    """Raise what the replies to MAIL, RCPT and DATA amount to; content is due else."""
-    check_reply(replies[0], "MAIL")
-    errors: list[SMTPException] = []
-    for reply in verdicts.values():
-        try:
-            check_reply(reply, "RCPT")
-        except SMTPCommandFailedError as exc:
-            errors.append(exc)
-    if len(errors) == len(verdicts):
-        raise SMTPNoRecipientError(errors, verdicts)
-    if len(verdicts) - len(errors) < wanted:
-        refused = {name: reply for name, reply in verdicts.items() if not is_ok(reply)}
-        raise SMTPRecipientRefusedError(refused)
-    check_data(replies[-1])
+        final = await send_content(protocol, plan.body, timeouts, next_group)
+        if plan.body.is_chunked and not is_ok(final):
+            await _put_in_order(protocol, verdicts, timeout=timeouts.quit)
+        verb = "BDAT" if plan.body.is_chunked else "DATA"
+        return SendResult(verdicts, check_reply(final, verb))
 
 
 async def _put_in_order(
     protocol: SMTPProtocol,
     verdicts: Mapping[str, Reply],
     *,
-    needs_dot: bool,
+    needs_dot: bool = False,
     timeout: float | None,
 ) -> None:
     try:
@@ -166,7 +109,7 @@ async def _put_in_order(
         protocol.end(exc)  # the next call tells; this one has an error to raise
 
 
-async def data(protocol: SMTPProtocol, content: Content, timeouts: Timeouts) -> Reply:
+async def data(protocol: SMTPProtocol, body: Body, timeouts: Timeouts) -> Reply:
     """Send DATA and, after a 354, the content.
 
     Raises:
@@ -175,4 +118,4 @@ async def data(protocol: SMTPProtocol, content: Content, timeouts: Timeouts) -> 
     """
     with protocol.indivisible("DATA"):
         check_data(await protocol.ask(commands.DATA, timeouts.reply, "DATA"))
-        return check_reply(await send_content(protocol, content, timeouts), "DATA")
+        return check_reply(await send_content(protocol, body, timeouts), "DATA")

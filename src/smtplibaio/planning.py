@@ -1,0 +1,158 @@
+"""What will be said for a mail, settled before the first word: commands and content.
+
+Rules:
+
+1. What cannot work with this server fails here, before MAIL.
+2. Content goes with DATA, unless BDAT was asked for or is the only way (RFC 3030 3:
+   BINARYMIME).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from . import commands
+from .content import Content, Message, Stream
+from .envelope import Envelope, check_content, check_tls, require
+from .exceptions import SMTPArgumentError
+from .extensions import Extensions
+from .fitting import Fitted, fit
+from .framing import Chunk, Chunks, Dots, Framing
+from .progress import ProgressCallback
+
+__all__ = ["Body", "Plan", "Terms", "make_plan"]
+
+
+class Body(NamedTuple):
+    """Hold content, and how it travels.
+
+    Attributes:
+        content: What to send.
+        is_chunked: Whether with BDAT; else with DATA.
+        is_grouped: Whether a chunk may follow another before that was answered.
+        is_8bit_ok: Whether a stream may turn out to be 8-bit.
+        progress: Whom to tell how much has been sent.
+    """
+
+    content: Content | Stream
+    is_chunked: bool = False
+    is_grouped: bool = False
+    is_8bit_ok: bool = True
+    progress: ProgressCallback | None = None
+
+    def framing(self) -> Framing:
+        """Give how the content is marked off."""
+        if not self.is_chunked:
+            return Dots()
+        size = self.content.size
+        return Chunks() if size is None else Chunk(size)
+
+
+class Plan(NamedTuple):
+    """Hold one transaction, as it will be run.
+
+    Attributes:
+        lines: MAIL, then one RCPT a recipient.
+        recipients: What the caller called them.
+        body: The content.
+        is_grouped: Whether the server offers PIPELINING.
+        all_or_nothing: Whether to send nothing if one recipient is refused. DATA then
+            waits for the verdicts: after a 354 the only way out would be to hang up.
+    """
+
+    lines: Sequence[bytes]
+    recipients: Sequence[str]
+    body: Body
+    is_grouped: bool
+    all_or_nothing: bool = False
+
+    @property
+    def wanted(self) -> int:
+        """Give how many recipients have to be accepted."""
+        return len(self.recipients) if self.all_or_nothing else 1
+
+    def groups(self) -> list[Sequence[bytes]]:
+        """Give the commands before the content, as they leave together.
+
+        BDAT waits for the verdicts: a server that refuses it without reading its octets
+        would take them for commands.
+        """
+        data = () if self.body.is_chunked else (commands.DATA,)
+        if not self.is_grouped:
+            return [(line,) for line in (*self.lines, *data)]
+        if self.all_or_nothing and data:
+            return [self.lines, data]
+        return [(*self.lines, *data)]
+
+
+class Terms(NamedTuple):
+    """Hold what a session offers, and what its client wants of it."""
+
+    extensions: Extensions
+    pipelining: bool
+    chunking: bool | None
+    is_verified: bool
+
+    @property
+    def is_grouped(self) -> bool:
+        """Tell whether commands leave in groups."""
+        return self.pipelining and "PIPELINING" in self.extensions
+
+    @property
+    def allow_window(self) -> bool:
+        """Tell whether several mails can be on their way at a time."""
+        may_chunk = self.chunking is not False and "CHUNKING" in self.extensions
+        return may_chunk and self.is_grouped
+
+    def is_chunked(self, *, is_binary: bool) -> bool:
+        """Tell whether content goes with BDAT.
+
+        Raises:
+            SMTPArgumentError: It has to, and must not.
+            SMTPCommandNotSupportedError: It has to, and the server does not offer it.
+        """
+        if is_binary:
+            if self.chunking is False:
+                raise SMTPArgumentError(
+                    "BODY=BINARYMIME goes with BDAT only, which chunking=False forbids"
+                )
+            require("CHUNKING", self.extensions, "BODY=BINARYMIME goes with BDAT only")
+        return is_binary or (self.chunking is True and "CHUNKING" in self.extensions)
+
+
+def make_plan(
+    envelope: Envelope,
+    message: Message,
+    fitted: Fitted | None,
+    terms: Terms,
+    *,
+    all_or_nothing: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Plan:
+    """Fit an envelope and a message to a server.
+
+    Args:
+        envelope: Who sends it, and who gets it.
+        message: What is sent, if it has to be fitted to the server.
+        fitted: The content, if it has not.
+        terms: What the server offers, and how it is to be used.
+        all_or_nothing: See `Plan`.
+        progress: See `Body`.
+
+    Raises:
+        SMTPArgumentError: It cannot be sent.
+        SMTPCommandNotSupportedError: It needs what was not announced.
+        SMTPTLSError: It needs a verified connection.
+    """
+    extensions = terms.extensions
+    is_chunked = terms.is_chunked(is_binary=envelope.is_binary)
+    content, needs_utf8 = fitted or fit(message, extensions)
+    check_content(content, extensions, extensions.size)
+    lines = envelope.commands(extensions, content, needs_utf8=needs_utf8)
+    check_tls(envelope.mail_options, is_verified=terms.is_verified)
+    is_8bit_ok = "8BITMIME" in extensions and envelope.body != "7BIT"
+    body = Body(content, is_chunked, terms.is_grouped, is_8bit_ok, progress)
+    return Plan(
+        lines, list(envelope.recipients), body, terms.is_grouped, all_or_nothing
+    )

@@ -1,0 +1,116 @@
+"""Mails from where they come, no faster than they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from typing import Any
+
+from .exceptions import SMTPArgumentError
+
+__all__ = ["END", "NOTHING_YET", "Supply"]
+
+#: There are no more.
+END: Any = object()
+
+#: There is none at the moment.
+NOTHING_YET: Any = object()
+
+
+class Supply:
+    """Give the items of an iterable, with and without waiting for them.
+
+    An asynchronous iterable is read by one task, a few items ahead; one that is not
+    asynchronous gives its next item when it is asked.
+
+    Args:
+        source: The iterable.
+        ahead: How many items may be read before they are asked for.
+
+    Raises:
+        SMTPArgumentError: It is none.
+    """
+
+    def __init__(self, source: object, ahead: int) -> None:
+        self._ahead = ahead
+        self._ready: deque[Any] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._iterator: Iterator[Any] | None = None
+        self._source: AsyncIterable[Any] | None = None
+        self._error: BaseException | None = None
+        if isinstance(source, AsyncIterable):
+            self._source = source
+        elif isinstance(source, Iterable) and not isinstance(source, (str, bytes)):
+            self._iterator = iter(source)
+        else:
+            raise SMTPArgumentError(
+                "messages is an iterable of Mail or of messages, asynchronous or not, "
+                f"not {type(source).__name__}"
+            )
+
+    def at_once(self) -> Any:
+        """Give the next item if it is there; else `NOTHING_YET`, or `END`.
+
+        Raises:
+            Exception: What the iterable raises.
+        """
+        if self._iterator is not None:
+            return next(self._iterator, END)
+        self._read()
+        if not self._ready:
+            return NOTHING_YET
+        if self._ready[0] is END:
+            if self._error is not None:
+                raise self._error
+            return END
+        self._room.set()
+        return self._ready.popleft()
+
+    async def next(self) -> Any:
+        """Wait for the next item; give `END` where there is none.
+
+        Raises:
+            Exception: What the iterable raises.
+        """
+        while (item := self.at_once()) is NOTHING_YET:
+            self._news.clear()
+            await self._news.wait()
+        return item
+
+    def _read(self) -> None:
+        if self._task is None and self._source is not None:
+            self._task = asyncio.ensure_future(self._read_all(self._source))
+
+    async def _read_all(self, source: AsyncIterable[Any]) -> None:
+        items = aiter(source)
+        try:
+            async for item in items:
+                self._ready.append(item)
+                self._news.set()
+                while len(self._ready) >= self._ahead:
+                    self._room.clear()
+                    await self._room.wait()
+        except asyncio.CancelledError as exc:
+            self._error = exc
+            raise
+        except Exception as exc:
+            self._error = exc
+        finally:
+            self._ready.append(END)
+            self._news.set()
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()
+
+    def cancel(self) -> None:
+        """Read no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Read no more, and wait until the iterable has been left."""
+        self.cancel()
+        if self._task is not None:
+            await asyncio.wait((self._task,))
