@@ -1,0 +1,1 @@
+"""Measure smtplibaio against its peers and against the bare socket."""
