@@ -44,6 +44,7 @@ BELOW_THE_LINE = [
     "tls",
     "deadline",
     "owed",
+    "indivisible",
     "protocol",
     "dialogue",
     "sources",

@@ -60,6 +60,8 @@ def reverse_path(sender: object) -> str:
     Raises:
         SMTPArgumentError: It is no mailbox; the text says why.
     """
+    if type(sender) is str and _COMMON.fullmatch(sender):
+        return sender
     text = getattr(sender, "addr_spec", sender)
     return "" if text in ("", "<>") else _mailbox(text, "the sender")
 
@@ -74,6 +76,8 @@ def forward_path(recipient: object) -> str:
     Raises:
         SMTPArgumentError: It is no mailbox; the text says why.
     """
+    if type(recipient) is str and _COMMON.fullmatch(recipient):
+        return recipient
     text = getattr(recipient, "addr_spec", recipient)
     if isinstance(text, str) and text.lower() == "postmaster":
         return text

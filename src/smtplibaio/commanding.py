@@ -63,6 +63,7 @@ class CommandingClient(SecuredClient):
                 self._session,
                 in_transaction=True,
                 is_binary=any(map(is_binarymime, checked)),
+                has_chunks=False,
             )
             return reply
 
@@ -107,10 +108,10 @@ class CommandingClient(SecuredClient):
         fitted = prepare(message)
         async with self._connection.turn() as protocol:
             session = self._session
-            if session.is_binary:
+            if session.is_binary or session.has_chunks:
                 raise SMTPArgumentError(
-                    "after BODY=BINARYMIME content goes with BDAT: use sendmail or the "
-                    "pipeline's bdat"
+                    "after BODY=BINARYMIME or a BDAT content goes with BDAT only: use "
+                    "sendmail, or the pipeline's bdat"
                 )
             content, _ = fitted or fit(message, session.extensions)
             check_content(content, session.extensions, session.extensions.size)
@@ -127,7 +128,9 @@ class CommandingClient(SecuredClient):
 
     async def _forget_transaction(self, protocol: SMTPProtocol) -> Reply:
         reply = await perform(protocol, commands.RSET, self.timeout.reply)
-        self._session = replace(self._session, in_transaction=False, is_binary=False)
+        self._session = replace(
+            self._session, in_transaction=False, is_binary=False, has_chunks=False
+        )
         return reply
 
     # Other commands

@@ -165,7 +165,8 @@ def parameters(options: Iterable[str], what: str) -> tuple[str, ...]:
                 f"{what} has {option!a}, which is not of the form KEYWORD or "
                 "KEYWORD=value without spaces and control characters"
             )
-        check_text(option, what, utf8=True)
+        if not option.isascii():
+            check_text(option, what, utf8=True)
     return listed
 
 
@@ -185,9 +186,11 @@ def rcpt(mailbox: str, options: Sequence[str] = ()) -> bytes:
 
 
 def _path_line(opening: str, verb: str, mailbox: str, options: Sequence[str]) -> bytes:
-    mailbox = check_text(mailbox, f"the mailbox of {verb}", utf8=True)
-    checked = parameters(options, f"{verb}'s parameters")
-    line = " ".join((f"{opening}{mailbox}>", *checked))
+    if type(mailbox) is not str or not mailbox.isascii() or not mailbox.isprintable():
+        mailbox = check_text(mailbox, f"the mailbox of {verb}", utf8=True)
+    line = f"{opening}{mailbox}>"
+    if options:
+        line = " ".join((line, *parameters(options, f"{verb}'s parameters")))
     return check_length(line.encode("utf-8") + b"\r\n", verb)
 
 

@@ -96,8 +96,10 @@ class Connection:
         Raises:
             SMTPConnectionError: There is no connection, or it has ended.
         """
-        self._usable()
+        protocol = self._usable()
         await self._begin_operation()
+        if protocol is self._protocol and protocol.is_settled:
+            return protocol
         try:
             protocol = self._usable()
             await protocol.settled()

@@ -232,6 +232,9 @@ class Content:
             self._check()
 
     def _check(self) -> None:
+        if len(self._octets) <= BLOCK and _is_plain(self._octets):
+            self.is_8bit = not self._octets.isascii()
+            return
         canonicaliser = Canonicaliser()
         try:
             self.size = sum(map(len, _canonical(self._octets, canonicaliser)))
@@ -320,16 +323,31 @@ def content_of(message: object, *, is_binary: bool = False) -> Content | Stream:
     Raises:
         SMTPArgumentError: It is no message, or a whole one that cannot be sent.
     """
+    if type(message) is bytes:
+        return Content(message, is_binary=is_binary)
     whole = (str, bytes, bytearray, memoryview, AsBytes, list, tuple)
     sources = (Readable, Iterable, AsyncIterable)
     if isinstance(message, whole) or not isinstance(message, sources):
         return Content.of(message, is_binary=is_binary)
-    if isinstance(message, (io.TextIOBase, Mapping)):
+    is_text = isinstance(message, io.TextIOBase) or (
+        isinstance(message, Readable) and hasattr(message, "encoding")
+    )
+    if is_text or isinstance(message, Mapping):
         raise SMTPArgumentError(
             "a message is read from a file in binary mode or from an iterable of "
             f"bytes, not from {type(message).__name__}"
         )
     return Stream(message, is_binary=is_binary)
+
+
+def _is_plain(octets: bytes) -> bool:
+    """Tell whether a small message is fit to be sent as it is, as nearly all are."""
+    return (
+        octets.endswith(b"\r\n")
+        and b"\0" not in octets
+        and _is_canonical(octets)
+        and _find_long_line(octets, 0) is None
+    )
 
 
 def _blocks(octets: bytes) -> Iterator[bytes]:

@@ -11,9 +11,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from .addresses import forward_path, needs_smtputf8, reverse_path
 from .commands import keyword_of, mail, parameters, rcpt
@@ -121,8 +121,7 @@ def check_content(
         require("8BITMIME", announced, "the content has octets beyond ASCII")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """Hold a checked envelope.
 
     Attributes:
@@ -137,7 +136,7 @@ class Envelope:
     recipients: Mapping[str, str]
     mail_options: tuple[str, ...] = ()
     rcpt_options: tuple[str, ...] = ()
-    own_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own_options: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @classmethod
     def of(
@@ -162,12 +161,7 @@ class Envelope:
             SMTPArgumentError: One of them may not go on the wire, there is no
                 recipient, or a parameter is given twice.
         """
-        several = isinstance(recipients, Iterable) and not isinstance(recipients, str)
-        called: dict[str, dict[str, None]] = {}  # each mailbox, in every spelling
-        for recipient in recipients if several else (recipients,):
-            mailbox = forward_path(recipient)
-            name = str.__str__(getattr(recipient, "addr_spec", recipient))
-            called.setdefault(mailbox, {})[name] = None
+        called = _called(recipients)
         if not called:
             raise SMTPArgumentError("there is no recipient")
         of_mail = parameters(mail_options, "mail_options")
@@ -183,13 +177,8 @@ class Envelope:
             }
         for options in (of_mail, of_rcpt, *(of_rcpt + its for its in own.values())):
             _check_distinct(options)
-        return cls(
-            reverse_path(sender),
-            {next(iter(names)): mailbox for mailbox, names in called.items()},
-            of_mail,
-            of_rcpt,
-            own,
-        )
+        first = {names[0]: mailbox for mailbox, names in called.items()}
+        return cls(reverse_path(sender), first, of_mail, of_rcpt, own)
 
     def commands(
         self,
@@ -209,12 +198,9 @@ class Envelope:
         Raises:
             SMTPCommandNotSupportedError: The mail needs what was not announced.
         """
-        check_announced(self.mail_options, announced)
-        check_announced(self.rcpt_options, announced)
-        for own in self.own_options.values():
-            check_announced(own, announced)
         options = list(self.mail_options)
-        given = {keyword_of(option) for option in options}
+        needs_utf8 = self._check_announced(announced) or needs_utf8
+        given = set(map(keyword_of, options))
         if "SIZE" in announced and "SIZE" not in given and content.size is not None:
             options.append(f"SIZE={content.size}")
         is_8bit = content.is_8bit
@@ -222,32 +208,59 @@ class Envelope:
             is_8bit = "8BITMIME" in announced
         if is_8bit and "BODY" not in given:
             options.append("BODY=8BITMIME")
-        if content.is_8bit and "BODY=7BIT" in map(str.upper, options):
+        if content.is_8bit and self.body == "7BIT":
             raise SMTPArgumentError("the content is 8-bit, BODY=7BIT says it is not")
-        if (who := self._beyond_ascii()) is not None:
-            require("SMTPUTF8", announced, f"the local part of {who!a} is not ASCII")
-            needs_utf8 = True
         if needs_utf8 and "SMTPUTF8" not in given:
             options.append("SMTPUTF8")
-        return [
-            mail(self.sender, options),
-            *(
-                rcpt(mailbox, self.rcpt_options + self.own_options.get(mailbox, ()))
-                for mailbox in self.recipients.values()
-            ),
-        ]
+        return [mail(self.sender, options), *self._rcpts()]
+
+    def _check_announced(self, announced: Announced) -> bool:
+        """Refuse what was not announced; tell whether a mailbox needs SMTPUTF8."""
+        if self.mail_options or self.rcpt_options or self.own_options:
+            for options in (
+                self.mail_options,
+                self.rcpt_options,
+                *self.own_options.values(),
+            ):
+                check_announced(options, announced)
+        mailboxes = (self.sender, *self.recipients.values())
+        who = next(filter(needs_smtputf8, mailboxes), None)
+        if who is not None:
+            require("SMTPUTF8", announced, f"the local part of {who!a} is not ASCII")
+        return who is not None
+
+    def _rcpts(self) -> Iterator[bytes]:
+        if not self.own_options:
+            for mailbox in self.recipients.values():
+                yield rcpt(mailbox, self.rcpt_options)
+            return
+        for mailbox in self.recipients.values():
+            yield rcpt(mailbox, self.rcpt_options + self.own_options.get(mailbox, ()))
 
     @property
     def body(self) -> str | None:
         """Give what BODY says of the content, in capitals, where it was given."""
-        bodies = (o for o in self.mail_options if keyword_of(o) == "BODY")
-        return next((body.partition("=")[2].upper() for body in bodies), None)
+        for option in self.mail_options:
+            if keyword_of(option) == "BODY":
+                return option.partition("=")[2].upper()
+        return None
 
     @property
     def is_binary(self) -> bool:
         """Tell whether the content is BINARYMIME (RFC 3030 3)."""
         return self.body == "BINARYMIME"
 
-    def _beyond_ascii(self) -> str | None:
-        mailboxes = (self.sender, *self.recipients.values())
-        return next(filter(needs_smtputf8, mailboxes), None)
+
+def _called(recipients: Any) -> dict[str, list[str]]:
+    """Check recipients; give each mailbox with every spelling of it."""
+    is_one = isinstance(recipients, str) or not isinstance(recipients, Iterable)
+    called: dict[str, list[str]] = {}
+    for recipient in (recipients,) if is_one else recipients:
+        mailbox = forward_path(recipient)
+        name = recipient
+        if type(name) is not str:
+            name = str.__str__(getattr(recipient, "addr_spec", recipient))
+        names = called.setdefault(mailbox, [name])
+        if name not in names:
+            names.append(name)
+    return called

@@ -27,12 +27,16 @@ class Extensions(Mapping[str, tuple[str, ...]]):
 
     Look-ups take a keyword in any case. A keyword that is announced twice has the
     parameters of both lines.
+
+    Attributes:
+        size: The largest message the server takes, in octets, or None for no limit.
     """
 
-    __slots__ = ("_announced",)
+    __slots__ = ("_announced", "size")
 
     def __init__(self, announced: Mapping[str, tuple[str, ...]] | None = None) -> None:
         self._announced = {k.upper(): v for k, v in (announced or {}).items()}
+        self.size = _size(self._announced.get("SIZE", ()))
 
     @classmethod
     def from_reply(cls, reply: Reply) -> Extensions:
@@ -70,18 +74,6 @@ class Extensions(Mapping[str, tuple[str, ...]]):
         return f"Extensions({self._announced!r})"
 
     @property
-    def size(self) -> int | None:
-        """Give the largest message the server takes, in octets, or None for no limit.
-
-        RFC 1870 3 has "SIZE 0" for "no fixed maximum"; a value that is no number of at
-        most 20 digits says as little.
-        """
-        limit = next(iter(self.get("SIZE", ())), "")
-        if not re.fullmatch(r"[0-9]{1,20}", limit, re.ASCII):
-            return None
-        return int(limit) or None
-
-    @property
     def auth(self) -> tuple[str, ...]:
         """List the SASL mechanisms, in capitals, in the server's order."""
         return tuple(dict.fromkeys(name.upper() for name in self.get("AUTH", ())))
@@ -90,3 +82,11 @@ class Extensions(Mapping[str, tuple[str, ...]]):
     def by_lower_case(self) -> dict[str, str]:
         """Give keywords in lower case with their parameters as one text."""
         return {k.lower(): " ".join(v) for k, v in self._announced.items()}
+
+
+def _size(parameters: tuple[str, ...]) -> int | None:
+    # RFC 1870 3 has "SIZE 0" for "no fixed maximum"; a value that is no number of at
+    # most 20 digits says as little.
+    if not parameters or not re.fullmatch(r"[0-9]{1,20}", parameters[0], re.ASCII):
+        return None
+    return int(parameters[0]) or None

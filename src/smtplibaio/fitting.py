@@ -60,7 +60,7 @@ def prepare(message: Message, *, is_binary: bool = False) -> Fitted | None:
     Raises:
         SMTPArgumentError: It cannot be sent.
     """
-    if is_email_message(message):
+    if not isinstance(message, (bytes, str)) and is_email_message(message):
         return None
     return Fitted(content_of(message, is_binary=is_binary))
 

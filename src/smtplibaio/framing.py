@@ -18,7 +18,7 @@ from .commands import bdat
 
 __all__ = ["Chunk", "Chunks", "Dots", "Framing", "stuff_dots"]
 
-_DOT_LINE = re.compile(rb"\n\.")
+_DOT_LINE = re.compile(rb"\r\n\.")
 
 
 def stuff_dots(chunk: bytes, *, at_line_start: bool) -> bytes:
@@ -33,7 +33,9 @@ def stuff_dots(chunk: bytes, *, at_line_start: bool) -> bytes:
     """
     if at_line_start and chunk.startswith(b"."):
         chunk = b"." + chunk
-    return _DOT_LINE.sub(b"\n..", chunk)
+    elif chunk.startswith(b"\n."):  # the cut is within a CRLF
+        chunk = b"\n." + chunk[1:]
+    return _DOT_LINE.sub(b"\r\n..", chunk)
 
 
 class Framing(Protocol):
@@ -68,7 +70,8 @@ class Dots:
         stuffed = stuff_dots(block, at_line_start=self._at_line_start)
         if is_last:
             return stuffed + b".\r\n"
-        self._at_line_start = block.endswith(b"\n")
+        if block:
+            self._at_line_start = block.endswith(b"\n")
         return stuffed
 
 

@@ -28,6 +28,8 @@ __all__ = ["MailingClient"]
 class MailingClient(CommandingClient):
     """Be what `SMTP` stands on: see there for the arguments."""
 
+    _latest_terms: Terms | None = None
+
     async def sendmail(
         self,
         sender: object,
@@ -207,17 +209,29 @@ class MailingClient(CommandingClient):
         return protocol, self._terms
 
     def _end_many(self, in_transaction: bool) -> None:
-        self._session = replace(self._session, in_transaction=in_transaction)
+        self._session = replace(
+            self._session,
+            in_transaction=in_transaction,
+            is_binary=False,
+            has_chunks=False,
+        )
         self._connection.end_turn()
 
     @property
     def _terms(self) -> Terms:
-        return Terms(
-            self.extensions,
-            self._settings.pipelining,
-            self._settings.chunking,
-            self.is_verified,
-        )
+        extensions = self._session.extensions
+        if (
+            self._latest_terms is None
+            or self._latest_terms.extensions is not extensions
+        ):
+            # TLS has EHLO sent again, so they are as new as what is known of it.
+            self._latest_terms = Terms(
+                extensions,
+                pipelining=self._settings.pipelining,
+                chunking=self._settings.chunking,
+                is_verified=self.is_verified,
+            )
+        return self._latest_terms
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[Pipeline]:
@@ -234,11 +248,16 @@ class MailingClient(CommandingClient):
                 timeouts=self.timeout,
                 extensions=self.extensions,
                 in_transaction=self._session.in_transaction,
+                is_binary=self._session.is_binary,
+                has_chunks=self._session.has_chunks,
             )
             try:
                 async with pipeline:
                     yield pipeline
             finally:
                 self._session = replace(
-                    self._session, in_transaction=pipeline.in_transaction
+                    self._session,
+                    in_transaction=pipeline.in_transaction,
+                    is_binary=pipeline.is_binary,
+                    has_chunks=pipeline.has_chunks,
                 )

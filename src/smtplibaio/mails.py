@@ -56,7 +56,29 @@ class Mail:
         sender, recipients = self.sender, self.recipients
         if sender is None or recipients is None:
             sender, recipients = envelope_for(self.message, sender, recipients)
-        wanted = Parameters(
+        return Envelope.of(
+            sender,
+            recipients,
+            self.mail_options or (),
+            self.rcpt_options or (),
+            self._parameters(),
+        )
+
+    def _parameters(self) -> Parameters | None:
+        values = (
+            self.ret,
+            self.envid,
+            self.notify,
+            self.orcpt,
+            self.require_tls or None,
+            self.deliver_by,
+            self.mt_priority,
+            self.hold_for,
+            self.hold_until,
+        )
+        if all(value is None for value in values):
+            return None
+        return Parameters(
             ret=self.ret,
             envid=self.envid,
             notify=self.notify,
@@ -66,13 +88,6 @@ class Mail:
             mt_priority=self.mt_priority,
             hold_for=self.hold_for,
             hold_until=self.hold_until,
-        )
-        return Envelope.of(
-            sender,
-            recipients,
-            self.mail_options or (),
-            self.rcpt_options or (),
-            wanted,
         )
 
 

@@ -49,6 +49,7 @@ class Outcomes(AsyncIterator[Outcome]):
         end: Callable[[bool], None],
         timeouts: Timeouts,
     ) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         if not isinstance(window, int) or isinstance(window, bool) or window < 1:
             raise SMTPArgumentError(f"window is a number from 1 on, not {window!r}")
         self._supply = Supply(messages, window)
@@ -56,7 +57,6 @@ class Outcomes(AsyncIterator[Outcome]):
         self._begin = begin
         self._end = end
         self._timeouts = timeouts
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._run: Run | Window | None = None
         self._is_over = False
         self._is_busy = False
@@ -75,12 +75,12 @@ class Outcomes(AsyncIterator[Outcome]):
                 self._run = await self._started()
             outcome = await self._run.next()
         except BaseException:
-            await self.aclose()
+            await self._close()
             raise
         finally:
             self._is_busy = False
         if outcome is None:
-            await self.aclose()
+            await self._close()
             raise StopAsyncIteration
         return outcome
 
@@ -92,7 +92,16 @@ class Outcomes(AsyncIterator[Outcome]):
         return Run(protocol, self._supply, terms, self._timeouts)
 
     async def aclose(self) -> None:
-        """Leave the run; `async for` does so at its end."""
+        """Leave the run; `async for` does so at its end.
+
+        Raises:
+            SMTPConnectionError: Another task is in the middle of a mail.
+        """
+        if self._is_busy:
+            raise SMTPConnectionError("another task is waiting for the next outcome")
+        await self._close()
+
+    async def _close(self) -> None:
         self._leave()
         await self._supply.close()
 

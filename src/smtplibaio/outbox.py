@@ -25,7 +25,7 @@ from .exceptions import (
     SMTPCommandFailedError,
     SMTPConnectionLostError,
     SMTPDeliveryUnknownError,
-    SMTPException,
+    SMTPProtocolError,
     again,
 )
 from .framing import Chunk
@@ -76,18 +76,25 @@ class Verdicts:
         is_withdrawn: Whether one was withdrawn, so that none may follow.
     """
 
-    is_binary: bool = False
-    canonicaliser: Canonicaliser = field(default_factory=Canonicaliser)
+    is_binary: bool
+    canonicaliser: Canonicaliser
     mail: ReplyFuture | None = None
     rcpts: list[ReplyFuture] = field(default_factory=list)
     chunks: list[ReplyFuture] = field(default_factory=list)
     has_chunks: bool = False
     is_withdrawn: bool = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether MAIL and a RCPT have left, or did before the pipeline."""
+        if self.mail is None:
+            return True
+        return not (self.mail.cancelled() or all(r.cancelled() for r in self.rcpts))
+
     def refusal(self) -> Reply | None:
         """Give the reply for which no more octets may leave, if there is one."""
         chunks = [_answer(chunk) for chunk in self.chunks if chunk.done()]
-        rcpts = [_answer(rcpt) for rcpt in self.rcpts]
+        rcpts = [_answer(rcpt) for rcpt in self.rcpts if rcpt.done()]
         needed = [] if self.mail is None else [_answer(self.mail)]
         refused = [r for r in (*needed, *chunks) if r is not None and not is_ok(r)]
         if not refused and rcpts and not any(r is not None and is_ok(r) for r in rcpts):
@@ -172,10 +179,11 @@ class Outbox:
             await self._protocol.settled()
             if self._protocol.has_lost_replies:
                 self._protocol.check()
-        except SMTPException as exc:
+        except Exception:
             # What has not left fails for what ended the connection: it is not unknown.
+            broken_off = SMTPConnectionLostError("a pipeline was broken off")
             for unsent in self._queue:
-                _fail(unsent.future, again(self._protocol.cause or exc))
+                _fail(unsent.future, again(self._protocol.cause or broken_off))
             raise
 
     def _next_group(self) -> Group:
@@ -207,7 +215,7 @@ class Outbox:
                     reply = await self._send_content(item)
                 else:
                     reply = await self._send_chunk(item)
-        except SMTPException as exc:
+        except Exception as exc:  # of the source of a content, too
             _fail(item.future, exc)
             raise
         except asyncio.CancelledError:
@@ -246,6 +254,7 @@ class Outbox:
         return reply
 
     def _group_behind_content(self) -> Group:
+        self._protocol.check()  # before commands leave the queue
         self.in_transaction = False
         self._is_all_sent = True
         return self._next_group() if self._is_grouped else no_group()
@@ -255,7 +264,8 @@ class Outbox:
         if not verdicts.chunks:
             await self._protocol.settled()
             self._protocol.check()
-        if item.future.cancelled() or verdicts.is_withdrawn:
+        is_withdrawn = verdicts.is_withdrawn or not verdicts.has_begun
+        if item.future.cancelled() or is_withdrawn:
             verdicts.is_withdrawn = True
             item.future.cancel()
             return None
@@ -265,7 +275,6 @@ class Outbox:
         framing = Chunk(content.size, is_last=item.is_last)
         sender = Sender(self._protocol, Body(content), framing, self._timeouts)
         verdicts.chunks.append(sender.final)
-        self._in_content = True
         try:
             await sender.send(no_group)
             if not item.is_last:
@@ -275,9 +284,15 @@ class Outbox:
                 return None
             self._is_all_sent = self._must_settle = True
             reply = await sender.final_reply()
+            if is_ok(reply) and verdicts.refusal() is not None:
+                error = SMTPProtocolError(f"{reply.code} after a refused chunk")
+                self._protocol.end(error)
+                raise SMTPDeliveryUnknownError(
+                    f"part of the mail may have been accepted: {error}"
+                ) from error
         except SMTPCommandFailedError as exc:
             reply = exc.reply
-        self._in_content = self._is_all_sent = False
+        self._is_all_sent = False
         self.in_transaction = not is_ok(reply)
         return reply
 

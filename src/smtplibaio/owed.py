@@ -62,7 +62,7 @@ class GroupWaiter:
         last_timeout: The same for the last one.
     """
 
-    __slots__ = ("_last_timeout", "_timeout", "future", "lines", "replies")
+    __slots__ = ("_timeout", "future", "last_timeout", "lines", "replies")
 
     def __init__(
         self,
@@ -75,13 +75,13 @@ class GroupWaiter:
         self.replies: list[Reply] = []
         self.lines = lines
         self._timeout = timeout
-        self._last_timeout = last_timeout
+        self.last_timeout = last_timeout
 
     @property
     def timeout(self) -> float | None:
         """Give the seconds that the next reply may take."""
         is_last = len(self.replies) == len(self.lines) - 1
-        return self._last_timeout if is_last else self._timeout
+        return self.last_timeout if is_last else self._timeout
 
     @property
     def what(self) -> str:
@@ -133,25 +133,33 @@ class Owed:
         if was_settled:
             self.watch()
 
-    def take(self, reply: Reply) -> None:
-        """Give a reply to whom it is for; call `watch` when there are no more to give.
+    def take(self, reply: Reply) -> bool:
+        """Give a reply to whom it is for; tell whether there is anybody.
 
-        Several come in one read, and between them no time passes.
+        Call `watch` when there are no more to give: several come in one read, and
+        between them no time passes.
         """
-        if self._waiters[0].take(reply):
-            self._waiters.popleft()
-            if self._is_settled is not None and not self._waiters:
+        waiters = self._waiters
+        if not waiters:
+            return False
+        if waiters[0].take(reply):
+            waiters.popleft()
+            if self._is_settled is not None and not waiters:
                 self._wake_settled()
+        return True
 
     def watch(self) -> None:
         """Let the deadline of the reply that is due next begin."""
         self._deadline.set(self._waiters[0].timeout if self._waiters else None)
 
-    def limit(self, waiter: Waiter, timeout: float | None) -> None:
-        """Give a reply so many seconds from when it is its turn, or from now."""
-        waiter.timeout = timeout
+    def limit(self, waiter: Waiter | GroupWaiter, timeout: float | None) -> None:
+        """Give a last reply so many seconds from when it is its turn, or from now."""
+        if isinstance(waiter, Waiter):
+            waiter.timeout = timeout
+        else:
+            waiter.last_timeout = timeout
         if self.due is waiter:
-            self._deadline.set(timeout)
+            self.watch()
 
     def _deadline_passed(self) -> None:
         due = self._waiters[0]

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from copy import copy
 from types import TracebackType
 from typing import Self
 
 from . import commands
 from .addresses import forward_path, reverse_path
-from .content import Message, Octets, octets_of
-from .envelope import is_binarymime, require
+from .content import Canonicaliser, Message, Octets, octets_of
+from .envelope import check_content, is_binarymime, require
 from .exceptions import SMTPArgumentError
 from .extensions import Extensions
 from .fitting import fit, prepare
@@ -51,6 +52,8 @@ class Pipeline:
         timeouts: Timeouts,
         extensions: Extensions,
         in_transaction: bool = False,
+        is_binary: bool = False,
+        has_chunks: bool = False,
     ) -> None:
         self._protocol = protocol
         self._extensions = extensions
@@ -63,12 +66,27 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
         self._data: ReplyFuture | None = None  # of a DATA without its content as yet
-        self._verdicts = Verdicts() if in_transaction else None
+        self._verdicts: Verdicts | None = None
+        if in_transaction:
+            # Chunks of an earlier pipeline cannot be continued: what was held of them
+            # is gone with it.
+            self._verdicts = self._new_verdicts(is_binary)
+            self._verdicts.has_chunks = self._verdicts.is_withdrawn = has_chunks
 
     @property
     def in_transaction(self) -> bool:
         """Tell whether a MAIL has left that neither RSET nor content has ended."""
         return self._outbox.in_transaction
+
+    @property
+    def is_binary(self) -> bool:
+        """Tell whether the transaction has announced BODY=BINARYMIME."""
+        return self._verdicts is not None and self._verdicts.is_binary
+
+    @property
+    def has_chunks(self) -> bool:
+        """Tell whether the transaction has a BDAT, and not the last."""
+        return self._verdicts is not None and self._verdicts.has_chunks
 
     # Commands
 
@@ -77,8 +95,8 @@ class Pipeline:
         checked = commands.parameters(options, "options")
         line = commands.mail(reverse_path(sender), checked)
         future, reply = self._give_and_keep(line)
-        is_binary = any(map(is_binarymime, checked))
-        self._verdicts = Verdicts(is_binary=is_binary, mail=reply)
+        self._verdicts = self._new_verdicts(any(map(is_binarymime, checked)))
+        self._verdicts.mail = reply
         return future
 
     def rcpt(self, recipient: object, options: Iterable[str] = ()) -> ReplyFuture:
@@ -116,6 +134,7 @@ class Pipeline:
         if self._data is None:
             raise SMTPArgumentError("content() follows data()")
         content, _ = prepare(message) or fit(message, self._extensions)
+        check_content(content, self._extensions, self._extensions.size)
         body = Body(content, is_8bit_ok="8BITMIME" in self._extensions)
         future: ReplyFuture = self._loop.create_future()
         self._outbox.put(DataContent(body, future, self._data))
@@ -143,11 +162,15 @@ class Pipeline:
         verdicts = self._verdicts
         if verdicts is None or (verdicts.mail is not None and not verdicts.rcpts):
             raise SMTPArgumentError("bdat() follows mail() and rcpt()")
+        if verdicts.is_withdrawn:
+            raise SMTPArgumentError("the content cannot be continued; rset() is due")
         octets = octets_of(chunk)
         if not verdicts.is_binary:
-            octets = verdicts.canonicaliser.feed(octets)
+            canonicaliser = copy(verdicts.canonicaliser)  # a bad chunk leaves no trace
+            octets = canonicaliser.feed(octets)
             if last:
-                octets += verdicts.canonicaliser.finish()
+                octets += canonicaliser.finish()
+            verdicts.canonicaliser = canonicaliser
         verdicts.has_chunks = True
         future: ReplyFuture = self._loop.create_future()
         self._outbox.put(DataChunk(octets, last, future, verdicts))
@@ -180,6 +203,10 @@ class Pipeline:
     def command(self, verb: str, *arguments: str) -> ReplyFuture:
         """Give a command that has no method of its own."""
         return self._give(commands.other(verb, *arguments))
+
+    def _new_verdicts(self, is_binary: bool) -> Verdicts:
+        is_8bit_ok = "8BITMIME" in self._extensions
+        return Verdicts(is_binary, Canonicaliser(is_8bit_ok=is_8bit_ok))
 
     @property
     def _is_utf8(self) -> bool:

@@ -86,24 +86,33 @@ class Plan(NamedTuple):
         return [(*self.lines, *data)]
 
 
-class Terms(NamedTuple):
-    """Hold what a session offers, and what its client wants of it."""
+class Terms:
+    """Hold what a session offers, and what its client wants of it.
 
-    extensions: Extensions
-    pipelining: bool
-    chunking: bool | None
-    is_verified: bool
+    Attributes:
+        extensions: What the server announced.
+        announced: The same, as a dict with its keywords in capitals.
+        is_grouped: Whether commands leave in groups.
+        allow_window: Whether several mails can be on their way at a time.
+        is_verified: Whether the server has shown who it is.
+    """
 
-    @property
-    def is_grouped(self) -> bool:
-        """Tell whether commands leave in groups."""
-        return self.pipelining and "PIPELINING" in self.extensions
-
-    @property
-    def allow_window(self) -> bool:
-        """Tell whether several mails can be on their way at a time."""
-        may_chunk = self.chunking is not False and "CHUNKING" in self.extensions
-        return may_chunk and self.is_grouped
+    def __init__(
+        self,
+        extensions: Extensions,
+        *,
+        pipelining: bool,
+        chunking: bool | None,
+        is_verified: bool,
+    ) -> None:
+        self.extensions = extensions
+        self.announced = dict(extensions)
+        self.is_verified = is_verified
+        self.is_grouped = pipelining and "PIPELINING" in extensions
+        self._chunking = chunking
+        self._offers_chunking = "CHUNKING" in extensions
+        may_chunk = self._offers_chunking and chunking is not False
+        self.allow_window = may_chunk and self.is_grouped
 
     def is_chunked(self, *, is_binary: bool) -> bool:
         """Tell whether content goes with BDAT.
@@ -113,12 +122,12 @@ class Terms(NamedTuple):
             SMTPCommandNotSupportedError: It has to, and the server does not offer it.
         """
         if is_binary:
-            if self.chunking is False:
+            if self._chunking is False:
                 raise SMTPArgumentError(
                     "BODY=BINARYMIME goes with BDAT only, which chunking=False forbids"
                 )
             require("CHUNKING", self.extensions, "BODY=BINARYMIME goes with BDAT only")
-        return is_binary or (self.chunking is True and "CHUNKING" in self.extensions)
+        return is_binary or (self._chunking is True and self._offers_chunking)
 
 
 def make_plan(
@@ -146,13 +155,20 @@ def make_plan(
         SMTPTLSError: It needs a verified connection.
     """
     extensions = terms.extensions
-    is_chunked = terms.is_chunked(is_binary=envelope.is_binary)
+    body = envelope.body
+    is_chunked = terms.is_chunked(is_binary=body == "BINARYMIME")
+    is_grouped = terms.is_grouped
     content, needs_utf8 = fitted or fit(message, extensions)
-    check_content(content, extensions, extensions.size)
-    lines = envelope.commands(extensions, content, needs_utf8=needs_utf8)
-    check_tls(envelope.mail_options, is_verified=terms.is_verified)
-    is_8bit_ok = "8BITMIME" in extensions and envelope.body != "7BIT"
-    body = Body(content, is_chunked, terms.is_grouped, is_8bit_ok, progress)
+    announced = terms.announced
+    check_content(content, announced, extensions.size)
+    lines = envelope.commands(announced, content, needs_utf8=needs_utf8)
+    if envelope.mail_options:
+        check_tls(envelope.mail_options, is_verified=terms.is_verified)
+    is_8bit_ok = body != "7BIT" and "8BITMIME" in announced
     return Plan(
-        lines, list(envelope.recipients), body, terms.is_grouped, all_or_nothing
+        lines,
+        [*envelope.recipients],
+        Body(content, is_chunked, is_grouped, is_8bit_ok, progress),
+        is_grouped,
+        all_or_nothing,
     )

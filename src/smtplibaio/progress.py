@@ -19,7 +19,7 @@ class Progress:
     """Count the octets of one message, and tell of them.
 
     Args:
-        callback: Whom to tell, if anybody.
+        callback: Whom to tell.
         total: The octets of the message, or None where that is not known.
         clock: What gives the time, in seconds.
         complain: What to call with a context (as `loop.call_exception_handler`) where
@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(
         self,
-        callback: ProgressCallback | None,
+        callback: ProgressCallback,
         total: int | None,
         clock: Callable[[], float],
         complain: Callable[[dict[str, Any]], object],
@@ -42,20 +42,17 @@ class Progress:
 
     def sent(self, octets: int) -> None:
         """Count octets that were handed over; tell, unless that was done just now."""
-        if self._callback is None:
-            return
         self._sent += octets
         if (now := self._clock()) - self._told >= INTERVAL:
             self._told = now
-            self._tell(self._callback)
+            self._tell()
 
     def done(self) -> None:
         """Tell that everything has been taken."""
-        if self._callback is not None:
-            self._tell(self._callback)
+        self._tell()
 
-    def _tell(self, callback: ProgressCallback) -> None:
+    def _tell(self) -> None:
         try:
-            callback(self._sent, self._total)
+            self._callback(self._sent, self._total)
         except Exception as exc:
             self._complain({"message": "progress has raised", "exception": exc})

@@ -25,7 +25,6 @@ import ssl
 from asyncio import Future
 from collections.abc import Iterable
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, cast
 
 from .events import (
@@ -46,6 +45,7 @@ from .exceptions import (
     again,
     one_line,
 )
+from .indivisible import Indivisible
 from .owed import GroupWaiter, Owed, ReplyFuture, Waiter
 from .replies import MAX_REPLY, Reply, ReplyParser
 from .tls import handshake, tls_error
@@ -85,6 +85,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self.narrator = Narrator(listener, loop.call_exception_handler)
         self._go_ahead: ReplyFuture | None = None  # the reply to STARTTLS
         self._is_paused = False
+        self._has_tls = False
         self._parser = ReplyParser()
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
         self._owed = Owed(loop, self._reply_is_late)
@@ -110,6 +111,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     def _tls_started(self) -> None:
         # What does not fit in at once, asyncio drops if the end is right behind it.
         self._buffer = memoryview(bytearray(MAX_REPLY))
+        self._has_tls = True
         tls = self.transport.get_extra_info("ssl_object")
         self.narrator.tell(TLSStarted(tls.version(), tls.cipher()[0]))
 
@@ -126,12 +128,12 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         if self._cause is not None:
             return  # nobody listens any more
         self._parser.feed(data)
-        due = self._owed.due
+        is_answered = False
         try:
             while self._cause is None and (reply := self._parser.next_reply()):
                 self._reply_received(reply)
-                due = None
-            if due is None and self._cause is None:
+                is_answered = True
+            if is_answered and self._cause is None:
                 self._owed.watch()
             if self._is_paused and not self._parser.is_empty:
                 raise SMTPProtocolError("octets behind the go-ahead for TLS")
@@ -196,15 +198,19 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             reply = self.narrator.shown(reply)
             text = f"the server ends the session: {one_line(*reply)}"
             self.end(SMTPConnectionLostError(text, reply))
-        elif (due := self._owed.due) is None:
-            text = one_line(*self.narrator.shown(reply))
-            self.end(SMTPProtocolError(f"a reply that nobody asked for: {text}"))
         else:
-            if due.future is self._go_ahead and reply.code == 220:
+            if reply.code == 220 and self._is_go_ahead_due:
                 # Whatever the network brings from here on belongs to TLS.
                 self.transport.pause_reading()
                 self._is_paused = True
-            self._owed.take(reply)
+            if not self._owed.take(reply):
+                text = one_line(*self.narrator.shown(reply))
+                self.end(SMTPProtocolError(f"a reply that nobody asked for: {text}"))
+
+    @property
+    def _is_go_ahead_due(self) -> bool:
+        due = self._owed.due
+        return due is not None and due.future is self._go_ahead
 
     def _reply_is_late(self, what: str, limit: float | None) -> None:
         self.end(SMTPTimeoutError(f"no reply to {what} within {limit} s"))
@@ -215,12 +221,16 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         due = self._owed.due
         return None if due is None else due.what
 
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the connection stands and owes no reply."""
+        return self._cause is None and not self._owed
+
     async def settled(self) -> None:
         """Wait until no reply is owed, or the connection has ended."""
-        if self._owed:
-            await self._owed.settled()
+        await self._owed.settled()
 
-    def limit(self, waiter: Waiter, timeout: float | None) -> None:
+    def limit(self, waiter: Waiter | GroupWaiter, timeout: float | None) -> None:
         """Give a reply so many seconds from when it is its turn, or from now."""
         self._owed.limit(waiter, timeout)
 
@@ -372,6 +382,12 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             self._settle(self._cause)
             self.narrator.tell(Closed(None))
         try:
+            if self._has_tls:
+                # close_notify has left; the peer's own would be another turn. uvloop
+                # writes at the end of a turn of the loop.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                self.transport.abort()
             await asyncio.wait((self._is_lost,), timeout=CLOSE_TIMEOUT)
         finally:
             self.transport.abort()
@@ -379,34 +395,4 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def indivisible(self, what: str) -> Indivisible:
         """End the connection if what is done inside is broken off halfway."""
-        return Indivisible(self, what)
-
-
-class Indivisible:
-    """End a connection if what is done inside is broken off halfway.
-
-    After an SMTP error the dialogue is in step, or the connection has ended already;
-    after anything else, a cancellation say, nobody knows what the server waits for:
-    with a content half sent, the next command would be mail.
-    """
-
-    __slots__ = ("_protocol", "_what")
-
-    def __init__(self, protocol: SMTPProtocol, what: str) -> None:
-        self._protocol = protocol
-        self._what = what
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if isinstance(exc, SMTPProtocolError):
-            self._protocol.end(exc)
-        elif exc is not None and not isinstance(exc, SMTPException):
-            error = SMTPConnectionLostError(f"{self._what} was broken off")
-            self._protocol.end(error)
+        return Indivisible(self.end, what)

@@ -161,43 +161,47 @@ class ReplyParser:
             SMTPProtocolError: The octets are no reply, or one beyond all bounds. The
                 parser is of no use after that.
         """
+        if self._fault is not None:
+            raise self._fault
         try:
-            return self._next_reply()
+            while self._whole:
+                line = self._whole.popleft()
+                read = _read_known_line if len(line) <= USUAL_LINE else _read_line
+                code, is_last, text, reply = read(line)
+                if is_last and not self._lines:
+                    return reply
+                self._continue(code, text)
+                if is_last:
+                    return self._whole_reply()
+            if len(self._rest) > MAX_LINE:
+                raise _too_long()
         except SMTPProtocolError as exc:
             self._fault = exc
             raise
-
-    def _next_reply(self) -> Reply | None:
-        if self._fault is not None:
-            raise self._fault
-        while self._whole:
-            line = self._whole.popleft()
-            read = _read_known_line if len(line) <= USUAL_LINE else _read_line
-            code, is_last, text, reply = read(line)
-            if is_last and not self._lines:
-                return reply
-            if self._lines and code != self._code:
-                # RFC 5321 4.2.1: "In a multiline reply, the reply code on each of the
-                # lines MUST be the same."
-                raise SMTPProtocolError(
-                    f"the code changes from {self._code} to {code} "
-                    f"within one reply: {_excerpt(line)}"
-                )
-            self._code = code
-            self._lines.append(text)
-            self._size += len(text) + 4
-            if self._size > MAX_REPLY or len(self._lines) > MAX_LINES:
-                raise SMTPProtocolError(
-                    f"a reply of more than {MAX_REPLY} octets or {MAX_LINES} lines"
-                )
-            if is_last:
-                text = b"\n".join(self._lines)
-                self._lines = []
-                self._size = 0
-                return _reply(code, text)
-        if len(self._rest) > MAX_LINE:
-            raise _too_long()
         return None
+
+    def _continue(self, code: int, text: bytes) -> None:
+        """Take one of several lines of a reply."""
+        if self._lines and code != self._code:
+            # RFC 5321 4.2.1: "In a multiline reply, the reply code on each of the
+            # lines MUST be the same."
+            raise SMTPProtocolError(
+                f"the code changes from {self._code} to {code} within one reply: "
+                f"{_excerpt(text)}"
+            )
+        self._code = code
+        self._lines.append(text)
+        self._size += len(text) + 4
+        if self._size > MAX_REPLY or len(self._lines) > MAX_LINES:
+            raise SMTPProtocolError(
+                f"a reply of more than {MAX_REPLY} octets or {MAX_LINES} lines"
+            )
+
+    def _whole_reply(self) -> Reply:
+        text = b"\n".join(self._lines)
+        self._lines = []
+        self._size = 0
+        return _reply(self._code, text)
 
 
 def _read_line(line: bytes) -> tuple[int, bool, bytes, Reply]:

@@ -107,12 +107,14 @@ class Sender:
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
         self._octets = 0
-        self._progress = Progress(
-            body.progress,
-            body.content.size,
-            self._loop.time,
-            self._loop.call_exception_handler,
-        )
+        self._progress: Progress | None = None
+        if body.progress is not None:
+            self._progress = Progress(
+                body.progress,
+                body.content.size,
+                self._loop.time,
+                self._loop.call_exception_handler,
+            )
         self.final: ReplyFuture = self._loop.create_future()
         self._waiter: Waiter | None = None  # of `final`, once it is in the queue
         # Done when the server has said no, or nothing more will come.
@@ -143,6 +145,8 @@ class Sender:
                 text = f"the content was broken off: {exc!r}"
                 self._protocol.end(SMTPConnectionLostError(text))
                 raise
+            self._check()  # the last word of the source may have come too late
+        self._protocol.check()  # before anything is taken that leaves with the end
         self._end(held or b"", *next_group())
 
     def _read(self, stream: Stream) -> AsyncGenerator[bytes, None]:
@@ -191,7 +195,8 @@ class Sender:
 
     def _count(self, block: bytes) -> None:
         self._octets += len(block)
-        self._progress.sent(len(block))
+        if self._progress is not None:
+            self._progress.sent(len(block))
 
     def _check(self) -> None:
         """Raise if the server has said no."""
@@ -242,7 +247,8 @@ class Sender:
         except asyncio.CancelledError as exc:
             exc.add_note("The mail may have been accepted: all of it was sent.")
             raise
-        self._progress.done()
+        if self._progress is not None:
+            self._progress.done()
         return reply
 
     def _judge(self, reply: Reply) -> Reply:

@@ -24,6 +24,7 @@ class Session:
     is_authenticated: bool = False
     in_transaction: bool = False  # MAIL was taken, neither content nor RSET ended it
     is_binary: bool = False  # that MAIL said BODY=BINARYMIME
+    has_chunks: bool = False  # a BDAT was given, and not the last
 
     @property
     def is_introduced(self) -> bool:

@@ -68,7 +68,10 @@ async def blocks_of(
             while held:
                 block = bytes(held[:BLOCK])
                 del held[:BLOCK]
-                yield block if stream.is_binary else canonicaliser.feed(block)
+                if not stream.is_binary:
+                    block = canonicaliser.feed(block)
+                if block:
+                    yield block
             since = loop.time()
     block = bytes(held)
     if not stream.is_binary:
@@ -85,7 +88,9 @@ async def _chunks(
         try:
             pull = _Pull(stop, timeout)
             while (chunk := await pull.of(anext(chunks, _END))) is not _END:
-                yield octets_of(chunk)
+                if octets := octets_of(chunk):
+                    yield octets
+                    pull.gave()
         finally:
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
@@ -93,19 +98,23 @@ async def _chunks(
         pull = _Pull(stop, timeout)
         while chunk := octets_of(await pull.of(_read(source))):
             yield chunk
+            pull.gave()
     else:
+        chunks = iter(source)
         try:
-            for chunk in source:
+            for chunk in chunks:
                 yield octets_of(chunk)
         finally:
-            if isinstance(source, Generator):
-                source.close()
+            if isinstance(chunks, Generator):
+                chunks.close()
 
 
 async def _read(file: Readable) -> Any:
     if isinstance(file, io.BytesIO):
         return file.read(BLOCK)
-    return await asyncio.get_running_loop().run_in_executor(None, file.read, BLOCK)
+    # What a pipe has does not wait until it has a whole block.
+    read = getattr(file, "read1", file.read)
+    return await asyncio.get_running_loop().run_in_executor(None, read, BLOCK)
 
 
 class _Pull:
@@ -114,6 +123,14 @@ class _Pull:
     def __init__(self, stop: asyncio.Future[Any], timeout: float | None) -> None:
         self._stop = stop
         self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self.gave()
+
+    def gave(self) -> None:
+        """Let the time for the next octets begin; nothing is no octet."""
+        self._when = None
+        if self._timeout is not None:
+            self._when = self._loop.time() + self._timeout
 
     async def of(self, awaitable: Awaitable[T]) -> T:
         """Give what comes.
@@ -122,15 +139,14 @@ class _Pull:
             SourceStoppedError: `stop` was done first.
             SMTPTimeoutError: It took too long.
         """
-        loop = asyncio.get_running_loop()
         is_waiting = True
 
         def interrupt(_: object) -> None:
             if is_waiting:
-                limit.reschedule(loop.time())
+                limit.reschedule(self._loop.time())
 
         try:
-            async with asyncio.timeout(self._timeout) as limit:
+            async with asyncio.timeout_at(self._when) as limit:
                 self._stop.add_done_callback(interrupt)
                 try:
                     return await awaitable

@@ -96,8 +96,8 @@ class Supply:
         except asyncio.CancelledError as exc:
             self._error = exc
             raise
-        except Exception as exc:
-            self._error = exc
+        except BaseException as exc:
+            self._error = exc  # whoever asks for the next item gets it
         finally:
             self._ready.append(END)
             self._news.set()

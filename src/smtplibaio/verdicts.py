@@ -36,7 +36,7 @@ __all__ = [
 
 def is_ok(reply: Reply) -> bool:
     """Tell whether a command was completed: 2yz."""
-    return reply.code // 100 == 2
+    return 200 <= reply[0] < 300
 
 
 def check_reply(reply: Reply, verb: str) -> Reply:
@@ -84,6 +84,8 @@ def judge(mail: Reply, rcpts: Mapping[str, Reply], wanted: int) -> None:
         SMTPRecipientRefusedError: Fewer were accepted than are wanted.
         SMTPProtocolError: A reply is none to its command.
     """
+    if is_ok(mail) and all(map(is_ok, rcpts.values())):
+        return
     check_reply(mail, "MAIL")
     errors = [*_errors(rcpts.values())]
     if len(errors) == len(rcpts):
@@ -102,15 +104,16 @@ def judge_all(replies: Sequence[Reply], recipients: Sequence[str]) -> SendResult
 
     Raises:
         SMTPDeliveryUnknownError: The last reply is none, or says that the server took
-            the content where MAIL or every recipient was refused: then it took it for
-            somebody else.
+            the content where MAIL or every recipient was refused, or a reply to RCPT
+            was none: then nobody knows for whom it took it.
         SMTPException: As `judge`; or SMTPCommandFailedError, BDAT was refused.
     """
     mail, *rcpts, final = replies
-    is_doubtful = final.code // 100 == 3 or final.code == 221
-    if is_doubtful or (
-        is_ok(final) and is_hopeless((mail, *rcpts), len(recipients), 1)
-    ):
+    is_none = final.code // 100 == 3 or final.code == 221
+    is_odd = is_hopeless((mail, *rcpts), len(recipients), 1) or any(
+        reply.code // 100 == 3 for reply in rcpts
+    )
+    if is_none or (is_ok(final) and is_odd):
         raise SMTPDeliveryUnknownError(
             f"the mail may have been accepted: {final.code} to BDAT after "
             f"{mail.code} to MAIL and {' '.join(str(r.code) for r in rcpts)} to RCPT"

@@ -89,10 +89,15 @@ class Window:
             if self._error is not None:
                 raise self._error
             return None
-        item = self._items.popleft()
+        item = self._items[0]
         if item.waiter is None or isinstance(item.plan, Exception):
-            return await send(self._protocol, item, self._timeouts)
-        return await self._outcome_of(item, item.plan, item.waiter)
+            if self._must_reset and not isinstance(item.plan, Exception):
+                await self._reset()
+            outcome = await send(self._protocol, item, self._timeouts)
+        else:
+            outcome = await self._outcome_of(item, item.plan, item.waiter)
+        self._items.popleft()  # not before its replies are in: see `leave`
+        return outcome
 
     def leave(self) -> bool:
         """Stop; tell whether a transaction has to be forgotten.
@@ -108,7 +113,6 @@ class Window:
         if self._must_reset:
             if self._items:
                 return
-            self._must_reset = False
             await self._reset()
         while len(self._items) < self._size and self._may_more_follow():
             try:
@@ -126,6 +130,7 @@ class Window:
         await self._flush()
 
     async def _reset(self) -> None:
+        self._must_reset = False
         try:
             await perform(self._protocol, commands.RSET, self._timeouts.quit)
         except SMTPException as exc:
@@ -148,8 +153,7 @@ class Window:
         if isinstance(content, Stream) or plan.body.progress is not None:
             return
         lines = (*plan.lines, commands.bdat(content.size, is_last=True))
-        timeouts = self._timeouts
-        group, item.waiter = group_of(lines, timeouts.reply, timeouts.final)
+        group, item.waiter = group_of(lines, self._timeouts.reply, None)
         self._latest = item.waiter
         self._beginning.append(item)
         self._put(group)
@@ -178,6 +182,8 @@ class Window:
             return
         for item in complete:
             item.is_all_sent = True
+            if item.waiter is not None:
+                self._protocol.limit(item.waiter, self._timeouts.final)
         with (
             suppress(SMTPTimeoutError),  # which ends the connection, and so all tell
             self._protocol.indivisible("send_many"),
