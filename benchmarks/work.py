@@ -86,8 +86,8 @@ def letter(size: int) -> bytes:
 
 
 def bulk(size: int) -> bytes:
-    """Give a message of text lines of about `size` octets, in one allocation."""
-    return _BLOCK * (size // len(_BLOCK))
+    """Give a message of text lines of about `size` octets."""
+    return _HEADER + _BLOCK * (size // len(_BLOCK))
 
 
 def stuffed(message: bytes) -> bytes:

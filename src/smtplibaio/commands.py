@@ -117,6 +117,8 @@ def command_line(verb: str, *arguments: str, utf8: bool = False) -> bytes:
 
 def check_length(line: bytes, verb: str) -> bytes:
     """Give the line back if it is no longer than the command allows."""
+    if len(line) <= MAX_LINE:
+        return line
     limit = MAX_LINES_OF.get(verb, MAX_LINE)
     if len(line) > limit:
         raise SMTPArgumentError(
@@ -188,10 +190,11 @@ def rcpt(mailbox: str, options: Sequence[str] = ()) -> bytes:
 def _path_line(opening: str, verb: str, mailbox: str, options: Sequence[str]) -> bytes:
     if type(mailbox) is not str or not mailbox.isascii() or not mailbox.isprintable():
         mailbox = check_text(mailbox, f"the mailbox of {verb}", utf8=True)
-    line = f"{opening}{mailbox}>"
+    text = f"{opening}{mailbox}>\r\n"
     if options:
-        line = " ".join((line, *parameters(options, f"{verb}'s parameters")))
-    return check_length(line.encode("utf-8") + b"\r\n", verb)
+        checked = parameters(options, f"{verb}'s parameters")
+        text = f"{opening}{mailbox}> {' '.join(checked)}\r\n"
+    return check_length(text.encode("utf-8"), verb)
 
 
 def bdat(size: int, *, is_last: bool) -> bytes:

@@ -238,6 +238,9 @@ async def _connect_to_any(
     asyncio's own race is not in uvloop, and before Python 3.12 it does not tell which
     addresses failed of what.
     """
+    if len(addresses) == 1:
+        ((family, address),) = addresses
+        return await _connect(family, address, sources.get(family), tried)
     waiting = list(addresses)
     racing: set[asyncio.Task[socket.socket]] = set()
     errors: list[BaseException] = [OSError("the host has no address")]

@@ -33,6 +33,7 @@ __all__ = [
     "Readable",
     "Stream",
     "content_of",
+    "find_long_line",
     "octets_of",
 ]
 
@@ -132,12 +133,13 @@ class Canonicaliser:
         return out
 
     def _convert(self, chunk: bytes) -> bytes:
-        fault = self._find_forbidden(chunk)
+        is_canonical = _is_canonical(chunk)
+        fault = self._find_forbidden(chunk, is_canonical=is_canonical)
         if fault is not None:
             # A line that is too long before it comes first, as it would were the
             # chunk cut in between.
             index, what = fault
-            self._convert_lines(chunk[:index])
+            self._convert_lines(chunk[:index], is_canonical=False)
             raise self._fault(what, index)
         if not chunk.isascii():
             self.is_8bit = True
@@ -145,17 +147,17 @@ class Canonicaliser:
                 raise SMTPCommandNotSupportedError(
                     "8BITMIME", "the content has octets beyond ASCII"
                 )
-        out, last_line = self._convert_lines(chunk)
+        out, last_line = self._convert_lines(chunk, is_canonical=is_canonical)
         self._column = len(out) - last_line + (0 if last_line else self._column)
         self._consumed += len(chunk)
         return out
 
-    def _convert_lines(self, chunk: bytes) -> tuple[bytes, int]:
+    def _convert_lines(self, chunk: bytes, *, is_canonical: bool) -> tuple[bytes, int]:
         out = chunk
-        if not _is_canonical(chunk):
+        if not is_canonical:
             self.has_changed = True
             out = _LINE_END.sub(b"\r\n", chunk)
-        long_line = _find_long_line(out, self._column)
+        long_line = find_long_line(out, self._column)
         if long_line is not None:
             lines_before = out.count(b"\n", 0, max(long_line, 0))
             starts = [m.end() for m in _LINE_END.finditer(chunk)]
@@ -163,11 +165,16 @@ class Canonicaliser:
             raise self._fault(_TOO_LONG, start)
         return out, out.rfind(b"\n") + 1
 
-    def _find_forbidden(self, chunk: bytes) -> tuple[int, str] | None:
+    def _find_forbidden(
+        self, chunk: bytes, *, is_canonical: bool
+    ) -> tuple[int, str] | None:
         faults = []
         if (nul := chunk.find(b"\0")) >= 0:
             faults.append((nul, "has a NUL, which SMTP cannot carry"))
-        if self._in_header:
+        if self._in_header and is_canonical:
+            is_end_first = not self._column and chunk.startswith(b"\r\n")
+            self._in_header = not is_end_first and b"\r\n\r\n" not in chunk
+        elif self._in_header:
             end = None if self._column else _EMPTY_FIRST_LINE.match(chunk)
             end = end or _EMPTY_LINE.search(chunk)
             bare_cr = _BARE_CR.search(chunk, 0, end.end() if end else len(chunk))
@@ -192,20 +199,33 @@ def _is_canonical(chunk: bytes) -> bool:
     return decoder.newlines is None or decoder.newlines == "\r\n"
 
 
-def _find_long_line(chunk: bytes, column: int) -> int | None:
-    """Find where a line of more than `MAX_LINE` octets starts in a canonical chunk.
+def find_long_line(
+    chunk: bytes, column: int = 0, *, line_end: bytes = b"\r\n"
+) -> int | None:
+    """Find where a line of more than `MAX_LINE` octets starts.
 
     The line that is unfinished at the end counts with what is there of it. It may have
     started `column` octets before the chunk, so the answer may be negative.
+
+    Args:
+        chunk: Octets that have no line end but one.
+        column: See there.
+        line_end: Which one.
     """
-    start = -column
-    while len(chunk) - start > MAX_LINE:
-        # From the start of a line, the last line end within reach: a step of up to
-        # a thousand octets rather than one a line.
-        line_end = chunk.rfind(b"\n", max(start, 0), start + MAX_LINE + 2)
-        if line_end < 0:
-            return start
-        start = line_end + 1
+    if len(chunk) + column <= MAX_LINE:
+        return None
+    reach = MAX_LINE + len(line_end)
+    # From the start of a line, the last line end within reach: a step of up to a
+    # thousand octets rather than one a line.
+    last = chunk.rfind(b"\n", 0, max(reach - column, 0))
+    if last < 0:
+        return -column
+    enough = len(chunk) - MAX_LINE - 1
+    while last < enough:
+        found = chunk.rfind(b"\n", last + 1, last + 1 + reach)
+        if found < 0:
+            return last + 1
+        last = found
     return None
 
 
@@ -346,7 +366,7 @@ def _is_plain(octets: bytes) -> bool:
         octets.endswith(b"\r\n")
         and b"\0" not in octets
         and _is_canonical(octets)
-        and _find_long_line(octets, 0) is None
+        and find_long_line(octets) is None
     )
 
 

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -175,8 +175,10 @@ class Envelope(NamedTuple):
                 mailbox: tuple(o for name in names for o in wanted.of_one(name))
                 for mailbox, names in called.items()
             }
-        for options in (of_mail, of_rcpt, *(of_rcpt + its for its in own.values())):
-            _check_distinct(options)
+        if of_mail or of_rcpt or own:
+            all_of_rcpt = (of_rcpt + its for its in own.values())
+            for options in (of_mail, of_rcpt, *all_of_rcpt):
+                _check_distinct(options)
         first = {names[0]: mailbox for mailbox, names in called.items()}
         return cls(reverse_path(sender), first, of_mail, of_rcpt, own)
 
@@ -198,9 +200,9 @@ class Envelope(NamedTuple):
         Raises:
             SMTPCommandNotSupportedError: The mail needs what was not announced.
         """
-        options = list(self.mail_options)
         needs_utf8 = self._check_announced(announced) or needs_utf8
-        given = set(map(keyword_of, options))
+        options = [*self.mail_options]
+        given = {*map(keyword_of, options)}
         if "SIZE" in announced and "SIZE" not in given and content.size is not None:
             options.append(f"SIZE={content.size}")
         is_8bit = content.is_8bit
@@ -224,18 +226,18 @@ class Envelope(NamedTuple):
             ):
                 check_announced(options, announced)
         mailboxes = (self.sender, *self.recipients.values())
-        who = next(filter(needs_smtputf8, mailboxes), None)
-        if who is not None:
-            require("SMTPUTF8", announced, f"the local part of {who!a} is not ASCII")
-        return who is not None
+        if all(map(str.isascii, mailboxes)):
+            return False
+        who = next(filter(needs_smtputf8, mailboxes))
+        require("SMTPUTF8", announced, f"the local part of {who!a} is not ASCII")
+        return True
 
-    def _rcpts(self) -> Iterator[bytes]:
-        if not self.own_options:
-            for mailbox in self.recipients.values():
-                yield rcpt(mailbox, self.rcpt_options)
-            return
-        for mailbox in self.recipients.values():
-            yield rcpt(mailbox, self.rcpt_options + self.own_options.get(mailbox, ()))
+    def _rcpts(self) -> list[bytes]:
+        common, own = self.rcpt_options, self.own_options
+        mailboxes = self.recipients.values()
+        if not own:
+            return [rcpt(mailbox, common) for mailbox in mailboxes]
+        return [rcpt(mailbox, common + own.get(mailbox, ())) for mailbox in mailboxes]
 
     @property
     def body(self) -> str | None:

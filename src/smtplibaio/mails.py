@@ -76,7 +76,7 @@ class Mail:
             self.hold_for,
             self.hold_until,
         )
-        if all(value is None for value in values):
+        if values == _NONE_GIVEN:
             return None
         return Parameters(
             ret=self.ret,
@@ -133,6 +133,8 @@ class Outcome:
             status = "refused"
         return cls(mail, None, error, status)
 
+
+_NONE_GIVEN = (None,) * 9
 
 _REFUSALS = (
     SMTPCommandFailedError,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import io
 import quopri
 import re
 from collections.abc import Iterable, Iterator
@@ -27,7 +26,7 @@ from email.policy import SMTP
 from typing import Any, TypeAlias
 
 from .addresses import to_a_labels
-from .content import MAX_LINE
+from .content import find_long_line
 from .exceptions import SMTPArgumentError
 
 __all__ = ["AnyMessage", "envelope_of", "flatten", "needs_smtputf8"]
@@ -203,7 +202,7 @@ def flatten(message: AnyMessage, *, utf8: bool, is_8bit_ok: bool) -> bytes:
     policy = policy.clone(linesep="\r\n", cte_type="8bit" if is_8bit_ok else "7bit")
     if hasattr(policy, "utf8"):
         policy = policy.clone(utf8=utf8)
-    out = io.BytesIO()
+    out = _Buffer()
     try:
         _Generator(out, mangle_from_=False, policy=policy).flatten(fitted)
     except UnicodeError as exc:
@@ -315,16 +314,8 @@ def _octets(part: AnyMessage) -> bytes:
 
 
 def _has_long_line(octets: bytes) -> bool:
-    start = 0
-    while len(octets) - start > MAX_LINE:
-        # From the start of a line, the last line end within reach: a step of up to
-        # a thousand octets rather than one a line.
-        reach = start + MAX_LINE + 1
-        line_end = max(octets.rfind(end, start, reach) for end in (b"\n", b"\r"))
-        if line_end < 0:
-            return True
-        start = line_end + 1
-    return False
+    lines = _LINE_END.sub(b"\n", octets) if b"\r" in octets else octets
+    return find_long_line(lines, line_end=b"\n") is not None
 
 
 def _set_encoded(part: AnyMessage, octets: bytes) -> None:
@@ -343,9 +334,25 @@ def _set_encoded(part: AnyMessage, octets: bytes) -> None:
     part.set_payload(canonical.decode("ascii"))
 
 
+class _Buffer:
+    """Take octets, and put them together once."""
+
+    def __init__(self) -> None:
+        self._octets: list[bytes] = []
+        self.write = self._octets.append
+
+    def getvalue(self) -> bytes:
+        """Give all that was written."""
+        return b"".join(self._octets)
+
+
 class _Generator(BytesGenerator):
     """Write the payload of a part at once, and not a line at a time."""
 
+    def _new_buffer(self) -> _Buffer:
+        return _Buffer()
+
     def _write_lines(self, lines: str) -> None:
-        if lines:
-            self.write(_LINE_END_OF_TEXT.sub("\r\n", lines))
+        if "\r" in lines:
+            lines = _LINE_END_OF_TEXT.sub("\n", lines)
+        self.write(lines.replace("\n", "\r\n"))

@@ -90,8 +90,9 @@ class GroupWaiter:
 
     def take(self, reply: Reply) -> bool:
         """Take a reply; tell whether it was the last one."""
-        self.replies.append(reply)
-        if len(self.replies) < len(self.lines):
+        replies = self.replies
+        replies.append(reply)
+        if len(replies) < len(self.lines):
             return False
         if not self.future.done():
             self.future.set_result(self.replies)

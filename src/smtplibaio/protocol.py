@@ -388,10 +388,14 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
                 self.transport.abort()
-            await asyncio.wait((self._is_lost,), timeout=CLOSE_TIMEOUT)
+            await self._wait_until_lost()
         finally:
             self.transport.abort()
-        await asyncio.wait((self._is_lost,), timeout=CLOSE_TIMEOUT)
+        await self._wait_until_lost()
+
+    async def _wait_until_lost(self) -> None:
+        if not self._is_lost.done():
+            await asyncio.wait((self._is_lost,), timeout=CLOSE_TIMEOUT)
 
     def indivisible(self, what: str) -> Indivisible:
         """End the connection if what is done inside is broken off halfway."""

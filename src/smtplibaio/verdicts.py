@@ -109,6 +109,9 @@ def judge_all(replies: Sequence[Reply], recipients: Sequence[str]) -> SendResult
         SMTPException: As `judge`; or SMTPCommandFailedError, BDAT was refused.
     """
     mail, *rcpts, final = replies
+    verdicts = dict(zip(recipients, rcpts, strict=True))
+    if all(map(is_ok, replies)) and final.code != 221:
+        return SendResult(verdicts, final)
     is_none = final.code // 100 == 3 or final.code == 221
     is_odd = is_hopeless((mail, *rcpts), len(recipients), 1) or any(
         reply.code // 100 == 3 for reply in rcpts
@@ -118,7 +121,6 @@ def judge_all(replies: Sequence[Reply], recipients: Sequence[str]) -> SendResult
             f"the mail may have been accepted: {final.code} to BDAT after "
             f"{mail.code} to MAIL and {' '.join(str(r.code) for r in rcpts)} to RCPT"
         )
-    verdicts = dict(zip(recipients, rcpts, strict=True))
     judge(mail, verdicts, 1)
     return SendResult(verdicts, check_reply(final, "BDAT"))
 

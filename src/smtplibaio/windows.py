@@ -16,6 +16,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -38,7 +39,7 @@ from .replies import Reply
 from .runs import Item, send
 from .supply import END, NOTHING_YET, Supply
 from .timeouts import Timeouts
-from .verdicts import is_hopeless, judge, judge_all
+from .verdicts import is_hopeless, is_ok, judge, judge_all
 
 __all__ = ["Window"]
 
@@ -83,6 +84,13 @@ class Window:
         Raises:
             Exception: What the iterable raises, or the source of a content.
         """
+        try:
+            return await self._next()
+        except asyncio.CancelledError as exc:
+            exc.add_note("Mails without an outcome may have been accepted.")
+            raise
+
+    async def _next(self) -> Outcome | None:
         if len(self._items) <= self._size // 2:
             await self._fill()
         if not self._items:
@@ -110,7 +118,7 @@ class Window:
 
     async def _fill(self) -> None:
         """Send mails until so many are on their way, or no more are there."""
-        if self._must_reset:
+        if self._must_reset or any(map(_is_refused, self._items)):
             if self._items:
                 return
             await self._reset()
@@ -235,3 +243,11 @@ class Window:
         )
         unknown.__cause__ = exc
         return Outcome.of_error(item.mail, unknown)
+
+
+def _is_refused(item: Item) -> bool:
+    """Tell whether a mail was refused already, though nobody has asked for it yet."""
+    waiter = item.waiter
+    if waiter is None or len(waiter.replies) < len(waiter.lines):
+        return False
+    return not is_ok(waiter.replies[-1])
