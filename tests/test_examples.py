@@ -13,6 +13,8 @@ import trustme
 from aiosmtpd import smtp as aiosmtpd
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+#: Those that send each recipient a mail of their own.
+ONE_EACH = {"newsletter.py"}
 SCRIPTS = sorted({p.name for p in EXAMPLES.glob("*.py")} - {"environment.py"})
 
 
@@ -35,7 +37,9 @@ async def run(script: str, **environment: str) -> str:
 @pytest.mark.parametrize("script", SCRIPTS)
 async def test_an_example_brings_its_own_server(script: str) -> None:
     printed = await run(script)
-    assert "Stored for bob@demo.example, carol@demo.example:" in printed
+    together = script not in ONE_EACH
+    assert ("Stored for bob@demo.example, carol@demo.example:" in printed) is together
+    assert ("Stored for carol@demo.example:" in printed) is not together
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -80,7 +84,10 @@ async def test_an_example_takes_a_server_from_the_environment(
             SMTP_FROM="erin@x.example",
             SMTP_TO="f@y.example,g@y.example",
         )
-    (envelope,) = stored
-    assert envelope.mail_from == "erin@x.example"
-    assert envelope.rcpt_tos == ["f@y.example", "g@y.example"]
-    assert b"g@y.example" not in (envelope.original_content or b"")
+    recipients = [envelope.rcpt_tos for envelope in stored]
+    if script in ONE_EACH:
+        assert recipients == [["f@y.example"], ["g@y.example"]]
+    else:
+        assert recipients == [["f@y.example", "g@y.example"]]
+        assert b"g@y.example" not in (stored[0].original_content or b"")
+    assert {envelope.mail_from for envelope in stored} == {"erin@x.example"}

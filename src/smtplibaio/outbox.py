@@ -238,17 +238,20 @@ class Outbox:
             return None
         try:
             check_data(item.data.result())
-            if item.future.cancelled():
-                error = SMTPConnectionLostError(
-                    "the content was withdrawn after the 354"
-                )
-                self._protocol.end(error)
-                raise error
-            self._in_content = True
+        except SMTPCommandFailedError:
+            return item.data.result()
+        if item.future.cancelled():
+            error = SMTPConnectionLostError("the content was withdrawn after the 354")
+            self._protocol.end(error)
+            raise error
+        self._in_content = True
+        try:
             reply = await send_content(
                 self._protocol, item.body, self._timeouts, self._group_behind_content
             )
         except SMTPCommandFailedError as exc:
+            if exc is not self._protocol.cause:
+                raise  # what the content is read from has raised it
             reply = exc.reply
         self._in_content = self._is_all_sent = False
         return reply
