@@ -24,6 +24,7 @@ from contextlib import suppress
 from . import commands
 from .content import BLOCK, Stream
 from .dialogue import group_of, perform
+from .events import ContentSent
 from .exceptions import (
     SMTPConnectionLostError,
     SMTPDeliveryUnknownError,
@@ -71,8 +72,9 @@ class Window:
         self._items: deque[Item] = deque()  # the last one may be one that goes alone
         self._out: list[bytes] = []  # what leaves in the next write
         self._octets = 0
-        self._beginning: list[Item] = []  # whose first octet is there
-        self._complete: list[Item] = []  # whose last octet is there
+        # Those whose first octet is there; and those whose last is, with their size.
+        self._beginning: list[tuple[Item, GroupWaiter]] = []
+        self._complete: list[tuple[Item, GroupWaiter, int]] = []
         self._latest: GroupWaiter | None = None
         self._must_reset = False
         self._is_lost = False
@@ -161,15 +163,15 @@ class Window:
         if isinstance(content, Stream) or plan.body.progress is not None:
             return
         lines = (*plan.lines, commands.bdat(content.size, is_last=True))
-        group, item.waiter = group_of(lines, self._timeouts.reply, None)
-        self._latest = item.waiter
-        self._beginning.append(item)
+        group, waiter = group_of(lines, self._timeouts.reply, None)
+        item.waiter = self._latest = waiter
+        self._beginning.append((item, waiter))
         self._put(group)
         for block in content.blocks():
             if self._octets >= BLOCK:
                 await self._flush()
             self._put(block)
-        self._complete.append(item)
+        self._complete.append((item, waiter, content.size))
 
     def _put(self, octets: bytes) -> None:
         self._out.append(octets)
@@ -182,26 +184,23 @@ class Window:
         out, self._out, self._octets = b"".join(self._out), [], 0
         beginning, self._beginning = self._beginning, []
         complete, self._complete = self._complete, []
+        waiters = [waiter for _, waiter in beginning]
+        shown = b"".join(line for waiter in waiters for line in waiter.lines)
         try:
-            self._send(out, beginning)
+            self._protocol.send(out, waiters, shown)
         except SMTPException as exc:
-            for item in beginning:
+            for item, _ in beginning:
                 item.plan = exc
             return
-        for item in complete:
+        for item, waiter, size in complete:
             item.is_all_sent = True
-            if item.waiter is not None:
-                self._protocol.limit(item.waiter, self._timeouts.final)
+            self._protocol.narrator.tell(ContentSent(size))
+            self._protocol.limit(waiter, self._timeouts.final)
         with (
             suppress(SMTPTimeoutError),  # which ends the connection, and so all tell
             self._protocol.indivisible("send_many"),
         ):
             await self._protocol.drain(self._latest.future, self._timeouts.content)
-
-    def _send(self, out: bytes, beginning: Sequence[Item]) -> None:
-        waiters = [item.waiter for item in beginning if item.waiter is not None]
-        shown = b"".join(line for waiter in waiters for line in waiter.lines)
-        self._protocol.send(out, waiters, shown)
 
     # What was answered
 
@@ -234,7 +233,7 @@ class Window:
             # The server answers one command after another: what stands behind a 421
             # it has not looked at.
             is_last_due = len(replies) == 1 + len(plan.recipients)
-            was_answered = is_first and is_last_due
+            was_answered = is_first and is_last_due and item.is_all_sent
             return Outcome.of_error(item.mail, exc, was_answered=was_answered)
         if not item.is_all_sent:
             return Outcome.of_error(item.mail, exc)
