@@ -117,8 +117,6 @@ def command_line(verb: str, *arguments: str, utf8: bool = False) -> bytes:
 
 def check_length(line: bytes, verb: str) -> bytes:
     """Give the line back if it is no longer than the command allows."""
-    if len(line) <= MAX_LINE:
-        return line
     limit = MAX_LINES_OF.get(verb, MAX_LINE)
     if len(line) > limit:
         raise SMTPArgumentError(
@@ -179,22 +177,23 @@ def keyword_of(parameter: str) -> str:
 
 def mail(mailbox: str, options: Sequence[str] = ()) -> bytes:
     """Spell MAIL (RFC 5321 4.1.1.2); an empty mailbox is the null reverse-path."""
-    return _path_line("MAIL FROM:<", "MAIL", mailbox, options)
+    return _path_line("MAIL FROM", mailbox, options)
 
 
 def rcpt(mailbox: str, options: Sequence[str] = ()) -> bytes:
     """Spell RCPT (RFC 5321 4.1.1.3)."""
-    return _path_line("RCPT TO:<", "RCPT", mailbox, options)
+    return _path_line("RCPT TO", mailbox, options)
 
 
-def _path_line(opening: str, verb: str, mailbox: str, options: Sequence[str]) -> bytes:
-    if type(mailbox) is not str or not mailbox.isascii() or not mailbox.isprintable():
-        mailbox = check_text(mailbox, f"the mailbox of {verb}", utf8=True)
-    text = f"{opening}{mailbox}>\r\n"
+def _path_line(opening: str, mailbox: str, options: Sequence[str]) -> bytes:
+    if type(mailbox) is not str or not (mailbox.isascii() and mailbox.isprintable()):
+        mailbox = check_text(mailbox, f"the mailbox of {opening[:4]}", utf8=True)
+    checked = ""
     if options:
-        checked = parameters(options, f"{verb}'s parameters")
-        text = f"{opening}{mailbox}> {' '.join(checked)}\r\n"
-    return check_length(text.encode("utf-8"), verb)
+        listed = parameters(options, f"{opening[:4]}'s parameters")
+        checked = " " + " ".join(listed)
+    line = f"{opening}:<{mailbox}>{checked}\r\n".encode()
+    return line if len(line) <= MAX_LINE else check_length(line, opening[:4])
 
 
 def bdat(size: int, *, is_last: bool) -> bytes:

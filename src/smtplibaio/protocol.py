@@ -59,6 +59,9 @@ BUFFER_SIZE = 4096
 #: Seconds that closing may take, whatever the peer does.
 CLOSE_TIMEOUT = 1.0
 
+#: A farewell, and what may be the go-ahead for TLS.
+_TELLING = frozenset({421, 220})
+
 _CLOSED = "the server closed the connection"
 
 
@@ -131,7 +134,12 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         is_answered = False
         try:
             while self._cause is None and (reply := self._parser.next_reply()):
-                self._reply_received(reply)
+                if reply.code in _TELLING or self.narrator.is_heard:
+                    self._look_at(reply)
+                if self._cause is None and not self._owed.take(reply):
+                    text = one_line(*self.narrator.shown(reply))
+                    error = f"a reply that nobody asked for: {text}"
+                    self.end(SMTPProtocolError(error))
                 is_answered = True
             if is_answered and self._cause is None:
                 self._owed.watch()
@@ -190,7 +198,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     # Replies
 
-    def _reply_received(self, reply: Reply) -> None:
+    def _look_at(self, reply: Reply) -> None:
+        """Do what a reply asks for besides being given to whom it is for."""
         if self.narrator.is_heard:
             self.narrator.tell(ReplyReceived(self.narrator.shown(reply)))
         if reply.code == 421:
@@ -198,14 +207,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             reply = self.narrator.shown(reply)
             text = f"the server ends the session: {one_line(*reply)}"
             self.end(SMTPConnectionLostError(text, reply))
-        else:
-            if reply.code == 220 and self._is_go_ahead_due:
-                # Whatever the network brings from here on belongs to TLS.
-                self.transport.pause_reading()
-                self._is_paused = True
-            if not self._owed.take(reply):
-                text = one_line(*self.narrator.shown(reply))
-                self.end(SMTPProtocolError(f"a reply that nobody asked for: {text}"))
+        elif reply.code == 220 and self._is_go_ahead_due:
+            # Whatever the network brings from here on belongs to TLS.
+            self.transport.pause_reading()
+            self._is_paused = True
 
     @property
     def _is_go_ahead_due(self) -> bool:

@@ -25,6 +25,7 @@ from .replies import Reply, queue_id
 
 __all__ = [
     "SendResult",
+    "are_ok",
     "check_data",
     "check_reply",
     "is_hopeless",
@@ -37,6 +38,12 @@ __all__ = [
 def is_ok(reply: Reply) -> bool:
     """Tell whether a command was completed: 2yz."""
     return 200 <= reply[0] < 300
+
+
+def are_ok(replies: Iterable[Reply]) -> bool:
+    """Tell whether all of several commands were completed."""
+    codes = [reply[0] for reply in replies]
+    return 200 <= min(codes) and max(codes) < 300
 
 
 def check_reply(reply: Reply, verb: str) -> Reply:
@@ -84,7 +91,7 @@ def judge(mail: Reply, rcpts: Mapping[str, Reply], wanted: int) -> None:
         SMTPRecipientRefusedError: Fewer were accepted than are wanted.
         SMTPProtocolError: A reply is none to its command.
     """
-    if is_ok(mail) and all(map(is_ok, rcpts.values())):
+    if are_ok((mail, *rcpts.values())):
         return
     check_reply(mail, "MAIL")
     errors = [*_errors(rcpts.values())]
@@ -110,7 +117,7 @@ def judge_all(replies: Sequence[Reply], recipients: Sequence[str]) -> SendResult
     """
     mail, *rcpts, final = replies
     verdicts = dict(zip(recipients, rcpts, strict=True))
-    if all(map(is_ok, replies)) and final.code != 221:
+    if are_ok(replies) and final.code != 221:
         return SendResult(verdicts, final)
     is_none = final.code // 100 == 3 or final.code == 221
     is_odd = is_hopeless((mail, *rcpts), len(recipients), 1) or any(
@@ -143,7 +150,9 @@ class SendResult(dict[str, Reply]):
     """
 
     def __init__(self, replies: Mapping[str, Reply], reply: Reply) -> None:
-        super().__init__({r: reply for r, reply in replies.items() if not is_ok(reply)})
+        super().__init__(
+            {r: reply for r, reply in replies.items() if not 200 <= reply[0] < 300}
+        )
         self.replies = dict(replies)
         self.reply = reply
 
