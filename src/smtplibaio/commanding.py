@@ -18,6 +18,7 @@ from .envelope import (
     check_content,
     check_tls,
     is_binarymime,
+    refusal_of_8bit,
     require,
 )
 from .exceptions import SMTPArgumentError
@@ -115,8 +116,7 @@ class CommandingClient(SecuredClient):
                 )
             content, _ = fitted or fit(message, session.extensions)
             check_content(content, session.extensions, session.extensions.size)
-            is_8bit_ok = "8BITMIME" in session.extensions
-            body = Body(content, is_8bit_ok=is_8bit_ok)
+            body = Body(content, no_8bit=refusal_of_8bit(None, session.extensions))
             reply = await transaction.data(protocol, body, self.timeout)
             self._session = replace(self._session, in_transaction=False)
             return reply

@@ -19,9 +19,10 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from operator import itemgetter
+from typing import Any, Protocol, TypeAlias, TypeGuard, cast
 
-from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError
+from .exceptions import SMTPArgumentError, SMTPException
 from .framing import Dots
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Stream",
     "content_of",
     "find_long_line",
+    "is_readable",
     "octets_of",
 ]
 
@@ -45,11 +47,11 @@ MAX_LINE = 998
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
+_BEYOND_ASCII = re.compile(rb"[^\x00-\x7f]")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _EMPTY_FIRST_LINE = re.compile(rb"\r?\n")
 
 
-@runtime_checkable
 class AsBytes(Protocol):
     """Anything with `as_bytes()`, the messages of the `email` package among them."""
 
@@ -57,7 +59,6 @@ class AsBytes(Protocol):
         """Give the message as octets."""
 
 
-@runtime_checkable
 class Readable(Protocol):
     """A binary file, or anything that is read like one."""
 
@@ -81,11 +82,12 @@ def octets_of(chunk: object) -> bytes:
     """
     if type(chunk) is bytes:
         return chunk
-    if isinstance(chunk, (bytes, bytearray, memoryview)):
-        return memoryview(chunk).tobytes()
-    raise SMTPArgumentError(
-        f"the content of a mail is read as bytes, not {type(chunk).__name__}"
-    )
+    try:
+        return memoryview(cast(bytes, chunk)).tobytes()
+    except TypeError:
+        raise SMTPArgumentError(
+            f"the content of a mail is read as bytes, not {type(chunk).__name__}"
+        ) from None
 
 
 class Canonicaliser:
@@ -96,11 +98,11 @@ class Canonicaliser:
         has_changed: Whether what came out differs from what went in.
 
     Args:
-        is_8bit_ok: Whether such an octet may.
+        no_8bit: What such an octet raises, if it cannot travel.
     """
 
-    def __init__(self, *, is_8bit_ok: bool = True) -> None:
-        self._is_8bit_ok = is_8bit_ok
+    def __init__(self, *, no_8bit: SMTPException | None = None) -> None:
+        self._no_8bit = no_8bit
         self.is_8bit = False
         self.has_changed = False
         self._held = b""  # a CR whose LF may be the first octet of the next chunk
@@ -114,7 +116,7 @@ class Canonicaliser:
         Raises:
             SMTPArgumentError: The content cannot be sent. Its `offset` counts the
                 octets that were fed before the fault.
-            SMTPCommandNotSupportedError: It has an octet above 127 that cannot travel.
+            SMTPException: `no_8bit`.
         """
         if self._held:
             chunk = self._held + chunk
@@ -134,19 +136,16 @@ class Canonicaliser:
 
     def _convert(self, chunk: bytes) -> bytes:
         is_canonical = _is_canonical(chunk)
-        fault = self._find_forbidden(chunk, is_canonical=is_canonical)
-        if fault is not None:
+        self.is_8bit |= not chunk.isascii()
+        faults = self._find_forbidden(chunk, is_canonical=is_canonical)
+        if self._no_8bit is not None and (match := _BEYOND_ASCII.search(chunk)):
+            faults.append((match.start(), self._no_8bit))
+        if faults:
             # A line that is too long before it comes first, as it would were the
             # chunk cut in between.
-            index, what = fault
+            index, fault = min(faults, key=itemgetter(0))
             self._convert_lines(chunk[:index], is_canonical=False)
-            raise self._fault(what, index)
-        if not chunk.isascii():
-            self.is_8bit = True
-            if not self._is_8bit_ok:
-                raise SMTPCommandNotSupportedError(
-                    "8BITMIME", "the content has octets beyond ASCII"
-                )
+            raise fault
         out, last_line = self._convert_lines(chunk, is_canonical=is_canonical)
         self._column = len(out) - last_line + (0 if last_line else self._column)
         self._consumed += len(chunk)
@@ -167,10 +166,10 @@ class Canonicaliser:
 
     def _find_forbidden(
         self, chunk: bytes, *, is_canonical: bool
-    ) -> tuple[int, str] | None:
-        faults = []
+    ) -> list[tuple[int, SMTPException]]:
+        faults: list[tuple[int, SMTPException]] = []
         if (nul := chunk.find(b"\0")) >= 0:
-            faults.append((nul, "has a NUL, which SMTP cannot carry"))
+            faults.append((nul, self._fault("has a NUL, which SMTP cannot carry", nul)))
         if self._in_header and is_canonical:
             is_end_first = not self._column and chunk.startswith(b"\r\n")
             self._in_header = not is_end_first and b"\r\n\r\n" not in chunk
@@ -179,9 +178,12 @@ class Canonicaliser:
             end = end or _EMPTY_LINE.search(chunk)
             bare_cr = _BARE_CR.search(chunk, 0, end.end() if end else len(chunk))
             if bare_cr is not None:
-                faults.append((bare_cr.start(), "has a bare CR in its header block"))
+                at = bare_cr.start()
+                faults.append(
+                    (at, self._fault("has a bare CR in its header block", at))
+                )
             self._in_header = end is None
-        return min(faults, default=None)
+        return faults
 
     def _fault(self, what: str, index: int) -> SMTPArgumentError:
         offset = self._consumed + index
@@ -277,8 +279,8 @@ class Content:
             return cls(_encoded(message))
         if isinstance(message, (list, tuple)):
             message = b"".join(map(octets_of, message))
-        elif not isinstance(message, (bytes, bytearray, memoryview)):
-            if not isinstance(message, AsBytes):
+        elif not _is_buffer(message):
+            if not _is_as_bytes(message):
                 raise SMTPArgumentError(
                     "a message is str, bytes, an object with as_bytes(), a binary file "
                     f"or an iterable of bytes, not {type(message).__name__}"
@@ -345,19 +347,39 @@ def content_of(message: object, *, is_binary: bool = False) -> Content | Stream:
     """
     if type(message) is bytes:
         return Content(message, is_binary=is_binary)
-    whole = (str, bytes, bytearray, memoryview, AsBytes, list, tuple)
-    sources = (Readable, Iterable, AsyncIterable)
-    if isinstance(message, whole) or not isinstance(message, sources):
+    is_whole = isinstance(message, (str, list, tuple)) or _is_as_bytes(message)
+    is_file = not is_whole and is_readable(message)
+    if not is_file and (
+        is_whole
+        or _is_buffer(message)
+        or not isinstance(message, (Iterable, AsyncIterable))
+    ):
         return Content.of(message, is_binary=is_binary)
-    is_text = isinstance(message, io.TextIOBase) or (
-        isinstance(message, Readable) and hasattr(message, "encoding")
-    )
-    if is_text or isinstance(message, Mapping):
+    if (is_file and hasattr(message, "encoding")) or isinstance(message, Mapping):
         raise SMTPArgumentError(
             "a message is read from a file in binary mode or from an iterable of "
             f"bytes, not from {type(message).__name__}"
         )
     return Stream(message, is_binary=is_binary)
+
+
+def is_readable(source: object) -> TypeGuard[Readable]:
+    """Tell whether something is read like a file."""
+    # Since Python 3.12 `isinstance` with a protocol does not find what stands behind
+    # `__getattr__`, where the files of `tempfile` have all that they can do.
+    return hasattr(source, "read")
+
+
+def _is_as_bytes(message: object) -> TypeGuard[AsBytes]:
+    return hasattr(message, "as_bytes")
+
+
+def _is_buffer(message: Any) -> bool:
+    try:
+        memoryview(message).release()
+    except TypeError:
+        return False
+    return True
 
 
 def _is_plain(octets: bytes) -> bool:

@@ -18,7 +18,12 @@ from typing import Any, NamedTuple
 from .addresses import forward_path, needs_smtputf8, reverse_path
 from .commands import keyword_of, mail, parameters, rcpt
 from .content import Content, Stream
-from .exceptions import SMTPArgumentError, SMTPCommandNotSupportedError, SMTPTLSError
+from .exceptions import (
+    SMTPArgumentError,
+    SMTPCommandNotSupportedError,
+    SMTPException,
+    SMTPTLSError,
+)
 from .parameters import Parameters
 
 __all__ = [
@@ -27,6 +32,7 @@ __all__ = [
     "check_content",
     "check_tls",
     "is_binarymime",
+    "refusal_of_8bit",
     "require",
 ]
 
@@ -99,6 +105,22 @@ def check_tls(options: Iterable[str], *, is_verified: bool) -> None:
         raise SMTPTLSError("REQUIRETLS needs a connection with a verified certificate")
 
 
+def refusal_of_8bit(body: str | None, announced: Announced) -> SMTPException | None:
+    """Give the reason that content beyond ASCII cannot travel for, if there is one.
+
+    Args:
+        body: What BODY says of it, where it was given.
+        announced: What the server announced.
+    """
+    if body == "7BIT":
+        return SMTPArgumentError("the content is 8-bit, BODY=7BIT says it is not")
+    if "8BITMIME" in announced:
+        return None
+    return SMTPCommandNotSupportedError(
+        "8BITMIME", "the content has octets beyond ASCII"
+    )
+
+
 def check_content(
     content: Content | Stream, announced: Announced, limit: int | None
 ) -> None:
@@ -117,8 +139,8 @@ def check_content(
         raise SMTPArgumentError(
             f"the content has {content.size} octets, the server takes {limit} at most"
         )
-    if content.is_8bit:
-        require("8BITMIME", announced, "the content has octets beyond ASCII")
+    if content.is_8bit and (refusal := refusal_of_8bit(None, announced)) is not None:
+        raise refusal
 
 
 class Envelope(NamedTuple):
@@ -210,8 +232,11 @@ class Envelope(NamedTuple):
             is_8bit = "8BITMIME" in announced
         if is_8bit and "BODY" not in given:
             options.append("BODY=8BITMIME")
-        if content.is_8bit and self.body == "7BIT":
-            raise SMTPArgumentError("the content is 8-bit, BODY=7BIT says it is not")
+        if (
+            content.is_8bit
+            and (refusal := refusal_of_8bit(self.body, announced)) is not None
+        ):
+            raise refusal
         if needs_utf8 and "SMTPUTF8" not in given:
             options.append("SMTPUTF8")
         return [mail(self.sender, options), *self._rcpts()]

@@ -19,7 +19,7 @@ from typing import Self
 from . import commands
 from .addresses import forward_path, reverse_path
 from .content import Canonicaliser, Message, Octets, octets_of
-from .envelope import check_content, is_binarymime, require
+from .envelope import check_content, is_binarymime, refusal_of_8bit, require
 from .exceptions import SMTPArgumentError
 from .extensions import Extensions
 from .fitting import fit, prepare
@@ -135,7 +135,7 @@ class Pipeline:
             raise SMTPArgumentError("content() follows data()")
         content, _ = prepare(message) or fit(message, self._extensions)
         check_content(content, self._extensions, self._extensions.size)
-        body = Body(content, is_8bit_ok="8BITMIME" in self._extensions)
+        body = Body(content, no_8bit=refusal_of_8bit(None, self._extensions))
         future: ReplyFuture = self._loop.create_future()
         self._outbox.put(DataContent(body, future, self._data))
         self._data = None
@@ -205,8 +205,8 @@ class Pipeline:
         return self._give(commands.other(verb, *arguments))
 
     def _new_verdicts(self, is_binary: bool) -> Verdicts:
-        is_8bit_ok = "8BITMIME" in self._extensions
-        return Verdicts(is_binary, Canonicaliser(is_8bit_ok=is_8bit_ok))
+        no_8bit = refusal_of_8bit(None, self._extensions)
+        return Verdicts(is_binary, Canonicaliser(no_8bit=no_8bit))
 
     @property
     def _is_utf8(self) -> bool:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from . import commands
 from .content import Content, Message, Stream
-from .envelope import Envelope, check_content, check_tls, require
-from .exceptions import SMTPArgumentError
+from .envelope import Envelope, check_content, check_tls, refusal_of_8bit, require
+from .exceptions import SMTPArgumentError, SMTPException
 from .extensions import Extensions
 from .fitting import Fitted, fit
 from .framing import Chunk, Chunks, Dots, Framing
@@ -31,14 +31,14 @@ class Body(NamedTuple):
         content: What to send.
         is_chunked: Whether with BDAT; else with DATA.
         is_grouped: Whether a chunk may follow another before that was answered.
-        is_8bit_ok: Whether a stream may turn out to be 8-bit.
+        no_8bit: What a stream raises that turns out to be 8-bit, if it must not.
         progress: Whom to tell how much has been sent.
     """
 
     content: Content | Stream
     is_chunked: bool = False
     is_grouped: bool = False
-    is_8bit_ok: bool = True
+    no_8bit: SMTPException | None = None
     progress: ProgressCallback | None = None
 
     def framing(self) -> Framing:
@@ -164,11 +164,11 @@ def make_plan(
     lines = envelope.commands(announced, content, needs_utf8=needs_utf8)
     if envelope.mail_options:
         check_tls(envelope.mail_options, is_verified=terms.is_verified)
-    is_8bit_ok = body != "7BIT" and "8BITMIME" in announced
+    no_8bit = refusal_of_8bit(body, announced) if content.is_8bit is None else None
     return Plan(
         lines,
         [*envelope.recipients],
-        Body(content, is_chunked, is_grouped, is_8bit_ok, progress),
+        Body(content, is_chunked, is_grouped, no_8bit, progress),
         is_grouped,
         all_or_nothing,
     )

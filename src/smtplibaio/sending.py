@@ -152,7 +152,7 @@ class Sender:
     def _read(self, stream: Stream) -> AsyncGenerator[bytes, None]:
         return blocks_of(
             stream,
-            is_8bit_ok=self._body.is_8bit_ok,
+            no_8bit=self._body.no_8bit,
             stop=self._stop,
             timeout=self._timeouts.content,
         )

@@ -18,8 +18,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Generator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from .content import BLOCK, Canonicaliser, Readable, Stream, octets_of
-from .exceptions import SMTPTimeoutError
+from .content import BLOCK, Canonicaliser, Readable, Stream, is_readable, octets_of
+from .exceptions import SMTPException, SMTPTimeoutError
 
 __all__ = ["SourceStoppedError", "blocks_of"]
 
@@ -38,7 +38,7 @@ class SourceStoppedError(Exception):
 async def blocks_of(
     stream: Stream,
     *,
-    is_8bit_ok: bool,
+    no_8bit: SMTPException | None,
     stop: asyncio.Future[Any],
     timeout: float | None,
 ) -> AsyncGenerator[bytes, None]:
@@ -46,18 +46,18 @@ async def blocks_of(
 
     Args:
         stream: What to read.
-        is_8bit_ok: Whether octets above 127 can travel.
+        no_8bit: What an octet above 127 raises, if it cannot travel.
         stop: Reading is broken off when this future is done.
         timeout: Seconds that the source may take for a chunk.
 
     Raises:
         SMTPArgumentError: The content cannot be sent.
-        SMTPCommandNotSupportedError: Neither can it, without 8BITMIME.
+        SMTPException: `no_8bit`.
         SMTPTimeoutError: The source took too long.
         SourceStoppedError: `stop` is done.
     """
     loop = asyncio.get_running_loop()
-    canonicaliser = Canonicaliser(is_8bit_ok=is_8bit_ok)
+    canonicaliser = Canonicaliser(no_8bit=no_8bit)
     held = bytearray()
     since = loop.time()
     async with aclosing(_chunks(stream.source, stop, timeout)) as chunks:
@@ -94,7 +94,7 @@ async def _chunks(
         finally:
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
-    elif isinstance(source, Readable):
+    elif is_readable(source):
         pull = _Pull(stop, timeout)
         while chunk := octets_of(await pull.of(_read(source))):
             yield chunk

@@ -43,7 +43,7 @@ def is_ok(reply: Reply) -> bool:
 def are_ok(replies: Iterable[Reply]) -> bool:
     """Tell whether all of several commands were completed."""
     codes = [reply[0] for reply in replies]
-    return 200 <= min(codes) and max(codes) < 300
+    return min(codes) >= 200 and max(codes) < 300
 
 
 def check_reply(reply: Reply, verb: str) -> Reply:
