@@ -18,6 +18,10 @@ END: Any = object()
 NOTHING_YET: Any = object()
 
 
+#: Tasks that read. The loop itself holds no task that waits for what nobody else holds.
+_readers: set[asyncio.Task[None]] = set()
+
+
 class Supply:
     """Give the items of an iterable, with and without waiting for them.
 
@@ -83,6 +87,8 @@ class Supply:
     def _read(self) -> None:
         if self._task is None and self._source is not None:
             self._task = asyncio.ensure_future(self._read_all(self._source))
+            _readers.add(self._task)
+            self._task.add_done_callback(_readers.discard)
 
     async def _read_all(self, source: AsyncIterable[Any]) -> None:
         items = aiter(source)
