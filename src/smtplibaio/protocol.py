@@ -97,7 +97,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._greeting_timeout = greeting_timeout
         self._cause: SMTPException | None = None
         self.has_lost_replies = False  # it ended while a reply was owed
-        self._is_lost: asyncio.Future[None] = loop.create_future()
+        self.is_lost: asyncio.Future[None] = loop.create_future()
         self._is_writable: asyncio.Future[None] | None = None
 
     # What the transport calls
@@ -331,8 +331,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     def _abandon(self, cause: SMTPException) -> None:
         """End the connection where the loop may not call `connection_lost`, too."""
         self.end(cause)
-        if not self._is_lost.done():
-            self._is_lost.set_result(None)
+        if not self.is_lost.done():
+            self.is_lost.set_result(None)
 
     # The end
 
@@ -399,8 +399,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         await self._wait_until_lost()
 
     async def _wait_until_lost(self) -> None:
-        if not self._is_lost.done():
-            await asyncio.wait((self._is_lost,), timeout=CLOSE_TIMEOUT)
+        if not self.is_lost.done():
+            await asyncio.wait((self.is_lost,), timeout=CLOSE_TIMEOUT)
 
     def indivisible(self, what: str) -> Indivisible:
         """End the connection if what is done inside is broken off halfway."""

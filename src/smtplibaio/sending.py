@@ -30,6 +30,7 @@ from .exceptions import (
     SMTPProtocolError,
     SMTPTimeoutError,
     SMTPTLSError,
+    again,
 )
 from .framing import Framing
 from .owed import GroupWaiter, ReplyFuture, Waiter
@@ -133,6 +134,9 @@ class Sender:
                     await self._put(held)
                 held = block
         else:
+            if not self._framing.asks_each_time:
+                self._ask_for_final(b"")
+            self._protocol.is_lost.add_done_callback(self._connection_lost)
             try:
                 async with aclosing(self._read(content)) as blocks:
                     async for block in blocks:
@@ -145,6 +149,8 @@ class Sender:
                 text = f"the content was broken off: {exc!r}"
                 self._protocol.end(SMTPConnectionLostError(text))
                 raise
+            finally:
+                self._protocol.is_lost.remove_done_callback(self._connection_lost)
             self._check()  # the last word of the source may have come too late
         self._protocol.check()  # before anything is taken that leaves with the end
         self._end(held or b"", *next_group())
@@ -157,17 +163,27 @@ class Sender:
             timeout=self._timeouts.content,
         )
 
+    def _connection_lost(self, _: object) -> None:
+        """Stop a source that nobody reads for any more."""
+        cause = self._protocol.cause
+        if not self._stop.done() and cause is not None:
+            self._stop.set_exception(again(cause))
+            self._stop.exception()  # seen, even if nobody looks
+
+    def _ask_for_final(self, frame: bytes) -> None:
+        # The waiter stands in the queue from the start on, for the server may refuse
+        # the content early; only at its end it gets a deadline.
+        self._waiter = Waiter(self.final, None, self._framing.end)
+        self._protocol.send(frame, (self._waiter,), b"")
+
     async def _put(self, block: bytes) -> None:
         frame = self._framing.frame(block, is_last=False)
-        waiters: list[Waiter] = []
         if self._framing.asks_each_time:
-            waiters.append(self._ask_for_chunk())
+            self._protocol.send(frame, (self._ask_for_chunk(),), b"")
         elif self._waiter is None:
-            # The waiter stands in the queue from the first octet on, for the server may
-            # refuse the content early; only at its end it gets a deadline.
-            self._waiter = Waiter(self.final, None, self._framing.end)
-            waiters.append(self._waiter)
-        self._protocol.send(frame, waiters, b"")
+            self._ask_for_final(frame)
+        else:
+            self._protocol.send(frame, (), b"")
         self._count(block)
         await self._protocol.drain(self._stop, self._timeouts.content)
         limit = MAX_CHUNKS if self._body.is_grouped else 1

@@ -42,7 +42,7 @@ async def blocks_of(
     stop: asyncio.Future[Any],
     timeout: float | None,
 ) -> AsyncGenerator[bytes, None]:
-    """Read a stream, and give what is sent of it in blocks; at least one.
+    """Read a stream, and give what is sent of it in blocks, none of them empty.
 
     Args:
         stream: What to read.
@@ -77,7 +77,8 @@ async def blocks_of(
     if not stream.is_binary:
         # The end that the last line lacks leaves with it.
         block = canonicaliser.feed(block) + canonicaliser.finish()
-    yield block
+    if block:
+        yield block
 
 
 async def _chunks(
