@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+)
 from typing import Any
 
 from .exceptions import SMTPArgumentError
@@ -43,10 +49,10 @@ class Supply:
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._iterator: Iterator[Any] | None = None
-        self._source: AsyncIterable[Any] | None = None
+        self._items: AsyncIterator[Any] | None = None
         self._error: BaseException | None = None
         if isinstance(source, AsyncIterable):
-            self._source = source
+            self._items = aiter(source)
         elif isinstance(source, Iterable) and not isinstance(source, (str, bytes)):
             self._iterator = iter(source)
         else:
@@ -85,13 +91,12 @@ class Supply:
         return item
 
     def _read(self) -> None:
-        if self._task is None and self._source is not None:
-            self._task = asyncio.ensure_future(self._read_all(self._source))
+        if self._task is None and self._items is not None:
+            self._task = asyncio.ensure_future(self._read_all(self._items))
             _readers.add(self._task)
             self._task.add_done_callback(_readers.discard)
 
-    async def _read_all(self, source: AsyncIterable[Any]) -> None:
-        items = aiter(source)
+    async def _read_all(self, items: AsyncIterator[Any]) -> None:
         try:
             async for item in items:
                 self._ready.append(item)
