@@ -27,6 +27,7 @@ RULES = [
     "extensions",
     "addresses",
     "framing",
+    "canonical",
     "content",
     "parameters",
     "envelope",

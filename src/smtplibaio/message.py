@@ -26,7 +26,7 @@ from email.policy import SMTP
 from typing import Any, TypeAlias
 
 from .addresses import to_a_labels
-from .content import find_long_line
+from .canonical import LINE_END, find_long_line
 from .exceptions import SMTPArgumentError
 
 __all__ = ["AnyMessage", "envelope_of", "flatten", "needs_smtputf8"]
@@ -47,7 +47,6 @@ _RAW = re.compile("[\udc80-\udcff]")
 #: These stand above the fields that were there before (RFC 5322 3.6.7).
 _TRACE_FIELDS = frozenset({"received", "return-path"})
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 _LINE_END_OF_TEXT = re.compile(r"\r\n|\r|\n")
 
 _ADDRESS_FIELDS = frozenset({"from", "sender", "reply-to", "to", "cc"})
@@ -314,7 +313,7 @@ def _octets(part: AnyMessage) -> bytes:
 
 
 def _has_long_line(octets: bytes) -> bool:
-    lines = _LINE_END.sub(b"\n", octets) if b"\r" in octets else octets
+    lines = LINE_END.sub(b"\n", octets) if b"\r" in octets else octets
     return find_long_line(lines, line_end=b"\n") is not None
 
 
@@ -322,7 +321,7 @@ def _set_encoded(part: AnyMessage, octets: bytes) -> None:
     # RFC 2049 4: text is in canonical form, with CRLF, before it is encoded.
     canonical, encoding = octets, "base64"
     if part.get_content_maintype() == "text" and b"\0" not in octets:
-        text = _LINE_END.sub(b"\n", octets)
+        text = LINE_END.sub(b"\n", octets)
         canonical = text.replace(b"\n", b"\r\n")
         quoted = quopri.encodestring(text)
         if len(quoted) <= len(canonical) * 4 / 3:

@@ -19,7 +19,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from . import commands
-from .content import Canonicaliser, Content
+from .canonical import Canonicaliser
+from .content import Content
 from .dialogue import Group
 from .exceptions import (
     SMTPCommandFailedError,

@@ -18,7 +18,8 @@ from typing import Self
 
 from . import commands
 from .addresses import forward_path, reverse_path
-from .content import Canonicaliser, Message, Octets, octets_of
+from .canonical import Canonicaliser
+from .content import Message, Octets, octets_of
 from .envelope import check_content, is_binarymime, refusal_of_8bit, require
 from .exceptions import SMTPArgumentError
 from .extensions import Extensions

@@ -18,7 +18,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Generator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from .content import BLOCK, Canonicaliser, Readable, Stream, is_readable, octets_of
+from .canonical import BLOCK, Canonicaliser
+from .content import Readable, Stream, is_readable, octets_of
 from .exceptions import SMTPException, SMTPTimeoutError
 
 __all__ = ["SourceStoppedError", "blocks_of"]

@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from . import commands
-from .content import BLOCK, Stream
+from .canonical import BLOCK
+from .content import Stream
 from .dialogue import group_of, perform
 from .events import ContentSent
 from .exceptions import (
