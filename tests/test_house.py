@@ -46,6 +46,7 @@ BELOW_THE_LINE = [
     "deadline",
     "owed",
     "indivisible",
+    "salvage",
     "protocol",
     "dialogue",
     "sources",

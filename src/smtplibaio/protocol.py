@@ -19,12 +19,9 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import ssl
 from asyncio import Future
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, cast
 
 from .events import (
@@ -48,6 +45,7 @@ from .exceptions import (
 from .indivisible import Indivisible
 from .owed import GroupWaiter, Owed, ReplyFuture, Waiter
 from .replies import MAX_REPLY, Reply, ReplyParser
+from .salvage import is_broken_below, read_what_is_left
 from .tls import handshake, tls_error
 
 __all__ = ["SMTPProtocol"]
@@ -169,22 +167,9 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             what = f"the connection was lost: {exc}" if exc else _CLOSED
             lost = SMTPConnectionLostError(what + self._where)
             lost.__cause__ = exc
-        self._salvage(exc)
+        if exc is not None and self._cause is None and not self._has_tls:
+            read_what_is_left(self.transport, self)
         self._abandon(lost)
-
-    def _salvage(self, exc: Exception | None) -> None:
-        """Read what the server said before it reset the connection.
-
-        A server that refuses content early says so, and closes with octets unread,
-        which resets the connection: asyncio, which was writing, does not read any more.
-        """
-        is_plain = type(self.transport).__module__ == "asyncio.selector_events"
-        if exc is None or self._cause is not None or not is_plain:
-            return  # others have closed the socket, or cannot be read past
-        sock = self.transport.get_extra_info("socket")
-        with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as spare:
-            while self._cause is None and (data := spare.recv(BUFFER_SIZE)):
-                self.data_received(data)
 
     def pause_writing(self) -> None:
         """Have `drain` wait."""
@@ -280,8 +265,13 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             SMTPTimeoutError: The transport took nothing for so many seconds; the
                 connection is ended.
         """
+        if self._has_tls and is_broken_below(self.transport):
+            read_what_is_left(self.transport, self)
         if self._is_writable is None:
-            await asyncio.sleep(0)  # the reply is read, and other tasks get their turn
+            # Other tasks get their turn, and what there is to read is read: the loop
+            # resumes who has slept once before it does that.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             return
         done, _ = await asyncio.wait(
             (self._is_writable, reply),
