@@ -34,7 +34,7 @@ from .owed import ReplyFuture, Waiter
 from .planning import Body
 from .protocol import SMTPProtocol
 from .replies import Reply
-from .sending import Sender, no_group, send_content
+from .sending import Sender, no_group
 from .timeouts import Timeouts
 from .verdicts import check_data, is_ok
 
@@ -246,19 +246,19 @@ class Outbox:
             self._protocol.end(error)
             raise error
         self._in_content = True
+        framing = item.body.framing()
+        sender = Sender(self._protocol, item.body, framing, self._timeouts)
         try:
-            reply = await send_content(
-                self._protocol, item.body, self._timeouts, self._group_behind_content
-            )
-        except SMTPCommandFailedError as exc:
-            if exc is not self._protocol.cause:
+            await sender.send(self._group_behind_content)
+            reply = await sender.final_reply()
+        except SMTPCommandFailedError:
+            if not sender.final.done():
                 raise  # what the content is read from has raised it
-            reply = exc.reply
+            reply = sender.final.result()
         self._in_content = self._is_all_sent = False
         return reply
 
     def _group_behind_content(self) -> Group:
-        self._protocol.check()  # before commands leave the queue
         self.in_transaction = False
         self._is_all_sent = True
         return self._next_group() if self._is_grouped else no_group()

@@ -64,16 +64,15 @@ async def blocks_of(
     async with aclosing(_chunks(stream.source, stop, timeout)) as chunks:
         async for chunk in chunks:
             held += chunk
-            if len(held) < BLOCK and loop.time() - since < PATIENCE:
-                continue
-            while held:
+            is_due = loop.time() - since >= PATIENCE
+            while len(held) >= BLOCK or (held and is_due):
                 block = bytes(held[:BLOCK])
                 del held[:BLOCK]
                 if not stream.is_binary:
                     block = canonicaliser.feed(block)
                 if block:
                     yield block
-            since = loop.time()
+                since = loop.time()
     block = bytes(held)
     if not stream.is_binary:
         # The end that the last line lacks leaves with it.
