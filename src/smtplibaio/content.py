@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, TypeGuard, cast
 
@@ -200,7 +201,7 @@ def content_of(message: object, *, is_binary: bool = False) -> Content | Stream:
         or not isinstance(message, (Iterable, AsyncIterable))
     ):
         return Content.of(message, is_binary=is_binary)
-    if (is_file and hasattr(message, "encoding")) or isinstance(message, Mapping):
+    if (is_file and _is_text_file(message)) or isinstance(message, Mapping):
         raise SMTPArgumentError(
             "a message is read from a file in binary mode or from an iterable of "
             f"bytes, not from {type(message).__name__}"
@@ -213,6 +214,11 @@ def is_readable(source: object) -> TypeGuard[Readable]:
     # Since Python 3.12 `isinstance` with a protocol does not find what stands behind
     # `__getattr__`, where the files of `tempfile` have all that they can do.
     return hasattr(source, "read")
+
+
+def _is_text_file(file: object) -> bool:
+    readers = (codecs.StreamReader, codecs.StreamReaderWriter)
+    return hasattr(file, "encoding") or isinstance(file, readers)
 
 
 def _is_as_bytes(message: object) -> TypeGuard[AsBytes]:

@@ -252,7 +252,7 @@ class Outbox:
             await sender.send(self._group_behind_content)
             reply = await sender.final_reply()
         except SMTPCommandFailedError:
-            if not sender.final.done():
+            if not sender.final.done() or sender.final.exception() is not None:
                 raise  # what the content is read from has raised it
             reply = sender.final.result()
         self._in_content = self._is_all_sent = False
