@@ -117,6 +117,15 @@ def test_the_size_is_that_of_the_canonical_form(
     assert Content.of(message).size == size
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_the_wire_form_comes_in_blocks(blocks: int) -> None:
+    """And the final dot with the last of them."""
+    message = (b"." * 62 + b"\r\n") * (blocks * BLOCK // 64)
+    wire = list(Content.of(message).wire())
+    assert len(wire) == blocks
+    assert b"".join(wire) == message.replace(b"\r\n.", b"\r\n..").join((b".", b".\r\n"))
+
+
 def test_content_can_be_sent_twice() -> None:
     content = Content.of(b"\na\n.\n")
     assert list(content.wire()) == list(content.wire())
