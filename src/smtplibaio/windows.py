@@ -78,7 +78,6 @@ class Window:
         self._complete: list[tuple[Item, GroupWaiter, int]] = []
         self._latest: GroupWaiter | None = None
         self._must_reset = False
-        self._is_lost = False
         self._error: Exception | None = None  # what there was instead of a mail
 
     async def next(self) -> Outcome | None:
@@ -222,7 +221,6 @@ class Window:
     def _outcome_of_lost(
         self, item: Item, plan: Plan, replies: Sequence[Reply], exc: SMTPException
     ) -> Outcome:
-        is_first, self._is_lost = not self._is_lost, True
         if replies and is_hopeless(replies, len(plan.recipients), 1):
             verdicts = dict(zip(plan.recipients, replies[1:], strict=False))
             try:
@@ -234,7 +232,7 @@ class Window:
             # The server answers one command after another: what stands behind a 421
             # it has not looked at.
             is_last_due = len(replies) == 1 + len(plan.recipients)
-            was_answered = is_first and is_last_due and item.is_all_sent
+            was_answered = is_last_due and item.is_all_sent
             return Outcome.of_error(item.mail, exc, was_answered=was_answered)
         if not item.is_all_sent:
             return Outcome.of_error(item.mail, exc)
