@@ -225,6 +225,8 @@ class Window:
             verdicts = dict(zip(plan.recipients, replies[1:], strict=False))
             try:
                 judge(replies[0], verdicts, 1)
+            except SMTPProtocolError:
+                pass  # a 3yz is no verdict
             except SMTPException as refusal:
                 return Outcome.of_error(item.mail, refusal)
         is_farewell = isinstance(exc, SMTPConnectionLostError) and exc.reply is not None
