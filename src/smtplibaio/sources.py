@@ -5,7 +5,7 @@ Rules:
 1. An asynchronous source is read in the task of the caller, one chunk after another,
    so that what it has of a context holds for all of them.
 2. A file is read in a thread: a disk or a pipe must not hold the loop up.
-3. Chunks are put together to blocks, but an octet does not wait long for company.
+3. Chunks are put together to blocks; where chunks come slowly, so do the blocks.
 4. A source that gives nothing for too long is given up: the server would hang up.
 5. What a source raises comes out as it is. A generator is closed with the mail.
 """
