@@ -1,4 +1,4 @@
-"""Commands and content: what replies mean, what is known, how long it may take."""
+"""Commands and content: what is known of the mail, how long it may take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from conversation import client, reset
 
 from smtplibaio import (
     SMTP,
-    Reply,
     SMTPCommandFailedError,
     SMTPConnectionLostError,
     SMTPDeliveryUnknownError,
@@ -22,7 +21,6 @@ from smtplibaio import (
     Timeouts,
 )
 from smtplibaio.dialogue import exchange
-from smtplibaio.verdicts import check_data, check_reply, is_ok
 
 HELLO = "S: 220 hi\nC: EHLO client.example\nS: 250 mx\n"
 
@@ -100,35 +98,7 @@ async def streams(play: Any, **options: Any) -> AsyncIterator[SMTP]:
         await asyncio.wait(playing)
 
 
-# What a reply means
-
-
-@pytest.mark.parametrize("code", range(200, 560, 10))
-def test_only_2yz_completes_a_command(code: int) -> None:
-    """D21, D22: 251 as well as 250; a 3yz is a no that nobody said."""
-    reply = Reply(code, "text")
-    assert is_ok(reply) is (code < 300)
-    if code < 300:
-        assert check_reply(reply, "RCPT") is reply
-    elif code < 400:
-        with pytest.raises(SMTPProtocolError, match=f"{code} is no reply to RCPT"):
-            check_reply(reply, "RCPT")
-    else:
-        with pytest.raises(SMTPCommandFailedError) as info:
-            check_reply(reply, "RCPT")
-        assert info.value.command == "RCPT"
-        assert info.value.reply is reply
-
-
-@pytest.mark.parametrize("code", [200, 250, 334, 350, 353, 354, 355, 421, 451, 554])
-def test_only_354_asks_for_content(code: int) -> None:
-    """D22: 353 does not, nor does 250."""
-    if code == 354:
-        check_data(Reply(354, "go"))
-        return
-    error = SMTPProtocolError if code < 400 else SMTPCommandFailedError
-    with pytest.raises(error):
-        check_data(Reply(code, "go"))
+# Replies
 
 
 async def test_a_3yz_where_nobody_goes_on_ends_the_connection(cut_client: Any) -> None:
@@ -323,42 +293,6 @@ async def test_a_final_reply_that_refuses_is_raised(final: str) -> None:
             await smtp.data("hi\r\n")
         assert (info.value.code, info.value.command) == (int(final[:3]), "DATA")
         await smtp.noop()
-
-
-@pytest.mark.parametrize(
-    ("early", "error"),
-    [
-        ("552 too much", SMTPCommandFailedError),
-        ("452 no space", SMTPCommandFailedError),
-        ("250 taken", SMTPProtocolError),
-        ("354 go on", SMTPProtocolError),
-        ("421 bye", SMTPConnectionLostError),
-    ],
-)
-async def test_a_reply_while_the_content_is_on_its_way_stops_it(
-    early: str, error: type[SMTPException]
-) -> None:
-    """E13: of 100 MB, less than 1 MB follows; no dot, and the reply is in the error."""
-    rest = bytearray()
-
-    async def play(server: Streams) -> None:
-        await server.greet()
-        await server.answer("354 go ahead")
-        await server.take(65536)
-        server.say(early)
-        server.content = rest
-        await server.take()
-
-    async with streams(play) as smtp:
-        await smtp.ehlo()
-        with pytest.raises(error, match=early[:3]) as info:
-            await smtp.data(LARGE * 5)
-        assert not is_unknown(info.value)
-        if isinstance(info.value, SMTPCommandFailedError):
-            assert info.value.reply == (int(early[:3]), early[4:])
-        assert not smtp.is_connected
-    assert len(rest) < 1_000_000
-    assert b"\r\n.\r\n" not in rest
 
 
 async def test_a_reset_in_the_middle_of_a_line_is_no_unknown() -> None:

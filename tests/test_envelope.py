@@ -15,13 +15,22 @@ from smtplibaio import (
     SMTPCommandNotSupportedError,
     SMTPTLSError,
 )
-from smtplibaio.content import Content
-from smtplibaio.envelope import Envelope, check_announced, check_content, require
+from smtplibaio.content import Content, Stream
+from smtplibaio.envelope import (
+    Envelope,
+    check_announced,
+    check_content,
+    check_tls,
+    is_binarymime,
+    require,
+)
 from smtplibaio.extensions import Extensions
 from smtplibaio.parameters import Parameters
 
 PLAIN = Content.of(b"Subject: x\n\nhi\n")
 EIGHT_BIT = Content.of("Subject: x\n\nhé\n")
+BINARY = Content.of(b"a\0\xe9", is_binary=True)
+STREAM = Stream(iter([b"a"]))
 
 
 def announced(*keywords: str) -> Extensions:
@@ -116,6 +125,19 @@ ALL = ("SIZE", "8BITMIME", "SMTPUTF8", "DSN")
         (EIGHT_BIT, [], ("8BITMIME",), b" BODY=8BITMIME"),
         (EIGHT_BIT, [], ALL, b" SIZE=19 BODY=8BITMIME"),
         (EIGHT_BIT, ["body=8bitmime"], ALL, b" body=8bitmime SIZE=19"),
+        (STREAM, [], (), b""),
+        (STREAM, [], ALL, b" BODY=8BITMIME"),
+        (STREAM, ["SIZE=9"], ALL, b" SIZE=9 BODY=8BITMIME"),
+        (STREAM, ["body=7bit"], ALL, b" body=7bit"),
+        (STREAM, ["BODY=8BITMIME"], ALL, b" BODY=8BITMIME"),
+        (STREAM, ["BODY=BINARYMIME"], (*ALL, "BINARYMIME"), b" BODY=BINARYMIME"),
+        (BINARY, ["BODY=BINARYMIME"], ("BINARYMIME",), b" BODY=BINARYMIME"),
+        (
+            BINARY,
+            ["body=binarymime"],
+            ("BINARYMIME", "SIZE"),
+            b" body=binarymime SIZE=3",
+        ),
     ],
 )
 def test_mail_declares_what_the_server_wants_to_know(
@@ -344,6 +366,27 @@ def test_what_is_required_was_announced() -> None:
         require("CHUNKING", announced("SIZE"), "the reason")
 
 
+@pytest.mark.parametrize(
+    ("options", "is_verified", "is_refused"),
+    [
+        (["REQUIRETLS"], False, True),
+        (["SIZE=1", "RequireTLS"], False, True),
+        (["REQUIRETLS"], True, False),
+        (["SIZE=1"], False, False),
+        ([], False, False),
+    ],
+)
+def test_requiretls_is_for_a_server_that_has_shown_who_it_is(
+    options: list[str], is_verified: bool, is_refused: bool
+) -> None:
+    """B21: RFC 8689 2."""
+    if not is_refused:
+        check_tls(options, is_verified=is_verified)
+        return
+    with pytest.raises(SMTPTLSError, match="verified"):
+        check_tls(options, is_verified=is_verified)
+
+
 # Mailboxes beyond ASCII
 
 
@@ -413,6 +456,47 @@ def test_content_over_the_announced_size_is_refused(
         return
     with pytest.raises(SMTPArgumentError, match="18 octets, the server takes 17"):
         check_content(PLAIN, announced(), limit)
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize("keywords", [(), ("8BITMIME",)])
+def test_what_is_read_as_it_is_sent_is_not_judged_before(
+    limit: int | None, keywords: tuple[str, ...]
+) -> None:
+    """A22, A19: nothing is known of it."""
+    check_content(STREAM, announced(*keywords), limit)
+
+
+def test_binary_content_has_a_size_as_well() -> None:
+    """A22: and needs no 8BITMIME (RFC 3030 3)."""
+    check_content(BINARY, announced(), 3)
+    with pytest.raises(SMTPArgumentError, match="3 octets, the server takes 2"):
+        check_content(BINARY, announced(), 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        ([], None),
+        (["SIZE=9", "SMTPUTF8"], None),
+        (["XBODY=BINARYMIME"], None),
+        (["BODY"], ""),
+        (["BODY=7BIT"], "7BIT"),
+        (["SIZE=9", "body=8bitMIME"], "8BITMIME"),
+        (["Body=BinaryMime"], "BINARYMIME"),
+        (["BODY=BINARYMIME;x"], "BINARYMIME;X"),
+        (["RET=FULL", "BODY=BINARYMIME"], "BINARYMIME"),
+    ],
+    ids=str,
+)
+def test_an_envelope_tells_what_mail_says_of_the_content(
+    options: list[str], body: str | None
+) -> None:
+    """A17: in whatever case; a parameter of RCPT tells nothing."""
+    envelope = Envelope.of("a@x.example", "b@y.example", options, ["BODY=BINARYMIME"])
+    assert envelope.body == body
+    assert envelope.is_binary is (body == "BINARYMIME")
+    assert any(map(is_binarymime, options)) is envelope.is_binary
 
 
 # In a conversation

@@ -10,7 +10,8 @@ import pytest
 from conversation import client
 
 from smtplibaio import SMTPArgumentError, SMTPCommandNotSupportedError
-from smtplibaio.fitting import envelope_for, fit, is_email_message
+from smtplibaio.content import Content, Stream
+from smtplibaio.fitting import envelope_for, fit, is_email_message, prepare
 
 
 def mail(text: str = "hello\n", cte: str | None = None, **fields: str) -> EmailMessage:
@@ -98,6 +99,42 @@ def test_a_mailbox_beyond_ascii_needs_smtputf8() -> None:
         fit(message, {"8BITMIME": ()})
     assert caught.value.command == "SMTPUTF8"
     assert fit(message, {"8BITMIME": (), "SMTPUTF8": ()}).needs_utf8
+
+
+# What is known before the server is
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+@pytest.mark.parametrize("message", [EmailMessage(), Message(), mail("a\0b\n")])
+def test_a_message_of_the_email_package_waits_for_the_server(
+    message: Message, is_binary: bool
+) -> None:
+    assert prepare(message, is_binary=is_binary) is None
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_what_is_whole_is_prepared_and_what_is_a_source_is_kept(
+    is_binary: bool,
+) -> None:
+    fitted = prepare(b"a\n", is_binary=is_binary)
+    assert fitted is not None
+    assert isinstance(fitted.content, Content)
+    assert fitted.content.size == (2 if is_binary else 3)
+    assert not fitted.needs_utf8
+    source = iter([b"a\n"])
+    fitted = prepare(source, is_binary=is_binary)
+    assert fitted is not None
+    assert isinstance(fitted.content, Stream)
+    assert fitted.content.source is source
+    assert fitted.content.is_binary is is_binary
+    assert not fitted.needs_utf8
+
+
+@pytest.mark.parametrize("message", [b"\n\0", b"\r", b"x" * 999, None, ["a"]], ids=repr)
+def test_what_cannot_be_sent_to_any_server_is_refused_at_once(message: Any) -> None:
+    """A18, A14, A20, E06: before a connection is needed."""
+    with pytest.raises(SMTPArgumentError):
+        prepare(message)
 
 
 # Conversations

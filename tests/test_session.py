@@ -18,6 +18,8 @@ def test_a_new_session_knows_nothing() -> None:
     assert session.helo_reply is None
     assert not session.is_authenticated
     assert not session.in_transaction
+    assert not session.is_binary
+    assert not session.has_chunks
     assert not session.is_introduced
     assert not session.supports_esmtp
 
