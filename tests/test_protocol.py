@@ -145,7 +145,7 @@ async def test_a_cancelled_caller_does_not_shift_replies(cut_client: Any) -> Non
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert protocol.awaited
+        assert protocol.awaited == "NOOP"
         assert await smtp.noop("second") == (250, "second")
 
 
@@ -407,7 +407,7 @@ async def test_waiters_that_nobody_watches_fail_in_silence() -> None:
         await protocol.greeting
         protocol.ask(NOOP, None, "NOOP")
         protocol.ask(NOOP, None, "NOOP").cancel()
-        await until(protocol._is_lost.done)
+        await until(protocol.is_lost.done)
     gc.collect()
 
 
@@ -695,7 +695,7 @@ async def test_a_cancelled_close_closes_all_the_same() -> None:
         closing.cancel()
         await asyncio.wait((closing,))
         assert closing.cancelled()
-        await until(protocol._is_lost.done)
+        await until(protocol.is_lost.done)
 
 
 async def test_tls_is_no_different(

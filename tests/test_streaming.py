@@ -1,0 +1,115 @@
+"""What it costs to send a huge message: neither memory nor the loop's time."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slow_server
+
+from smtplibaio import SMTP
+
+BLOCK = b"x" * 62 + b"\r\n"
+BLOCK *= 1024
+
+MIB = 1024 * 1024
+
+#: Octets that sending a huge message may take.
+MEMORY = 8 * MIB
+
+#: What the loop may be held up, in seconds.
+LIMIT = 0.05
+
+#: A machine's pause is nobody's fault; a blocking call is in every run.
+RUNS = 3
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    for _ in range(size // len(BLOCK)):
+        yield bytes(bytearray(BLOCK))
+
+
+async def chunks_over_time(size: int) -> AsyncIterator[bytes]:
+    for chunk in chunks(size):
+        await asyncio.sleep(0)
+        yield chunk
+
+
+class File:
+    """A file that is as large."""
+
+    def __init__(self, size: int) -> None:
+        self._chunks = chunks(size)
+
+    def read(self, size: int, /) -> bytes:
+        return next(self._chunks, b"")
+
+
+SOURCES: dict[str, Any] = {"sync": chunks, "async": chunks_over_time, "file": File}
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Start a server that reads slowly, in a process of its own; give its port."""
+    with subprocess.Popen(
+        [sys.executable, Path(slow_server.__file__)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as server:
+        assert server.stdout is not None
+        yield int(server.stdout.readline())
+
+
+async def send(port: int, kind: str, size: int, *, chunking: bool = False) -> None:
+    async with SMTP("127.0.0.1", port, "client.example", chunking=chunking) as smtp:
+        source = SOURCES[kind](size)
+        result = await smtp.sendmail("a@x.example", "b@y.example", source)
+        assert result.reply == (250, f"{size} octets")
+
+
+@pytest.mark.parametrize(
+    ("kind", "chunking", "size"),
+    [("sync", False, 64), ("async", True, 24), ("file", False, 24)],
+)
+async def test_a_huge_message_is_never_in_memory(
+    kind: str, chunking: bool, size: int, port: int
+) -> None:
+    """E16: however slowly the server takes it."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        await send(port, kind, size * MIB, chunking=chunking)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < MEMORY
+
+
+async def longest_pause(task: asyncio.Task[None]) -> float:
+    """Give the longest time between two turns of the loop while a task runs."""
+    longest = 0.0
+    while not task.done():
+        before = time.monotonic()
+        await asyncio.sleep(0)
+        longest = max(longest, time.monotonic() - before)
+    await task
+    return longest
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_a_huge_message_does_not_hold_the_loop_up(kind: str, port: int) -> None:
+    """E16: other tasks get their turn between two blocks."""
+    pauses = []
+    for _ in range(RUNS):
+        task = asyncio.create_task(send(port, kind, 24 * MIB))
+        pauses.append(await longest_pause(task))
+        if pauses[-1] < LIMIT:
+            break
+    assert min(pauses) < LIMIT
