@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable
 from email.message import EmailMessage
 from typing import Any
 
@@ -329,3 +330,155 @@ async def test_a_broken_off_rcpt_ends_the_session() -> None:
             await task
         with pytest.raises(SMTPConnectionLostError, match="RCPT was broken off"):
             await smtp.noop()
+
+
+# Content that is read as it is sent
+
+
+async def two_lines() -> AsyncIterator[bytes]:
+    yield b".\r"
+    yield b"\nhi"
+
+
+class Reader:
+    """Whatever has a `read`."""
+
+    def __init__(self) -> None:
+        self.chunks = [b".\n", memoryview(b"hi"), b""]
+
+    def read(self, size: int) -> Any:
+        return self.chunks.pop(0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: io.BytesIO(b".\nhi"),
+        Reader,
+        lambda: iter([b".", b"\n", bytearray(b"hi")]),
+        lambda: (chunk for chunk in [b".\nhi\n"]),
+        lambda: [b".\n", b"hi"],
+        lambda: (b".\nhi",),
+        two_lines,
+    ],
+    ids=["file", "read", "iterator", "generator", "list", "tuple", "async generator"],
+)
+async def test_data_takes_whatever_gives_octets(
+    cut_client: Any, make: Callable[[], Any]
+) -> None:
+    """A10, A20: in the same form as the whole."""
+    async with cut_client("""
+        S: 220 hi
+        C: DATA
+        S: 354 go
+        C: ..
+        C: hi
+        C: .
+        S: 250 taken
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        assert await smtp.data(make()) == (250, "taken")
+        await smtp.noop()
+
+
+@pytest.mark.parametrize("line", [b"\0", b"x" * 999, b"\xe9", "text"])
+async def test_a_stream_that_cannot_be_sent_has_no_dot(line: Any) -> None:
+    """A18, A19, E16: half of it has left, perhaps; so the connection ends."""
+    async with client("""
+        S: 220 hi
+        C: DATA
+        S: 354 go
+        C: <hangup>
+        """) as smtp:
+        with pytest.raises((SMTPArgumentError, SMTPCommandNotSupportedError)):
+            await smtp.data(iter([b"hi\r\n", line]))
+        assert not smtp.is_connected
+
+
+async def test_a_stream_is_not_read_where_data_is_refused(cut_client: Any) -> None:
+    async with cut_client("""
+        S: 220 hi
+        C: DATA
+        S: 503 first MAIL
+        """) as smtp:
+        source = iter([b"hi"])
+        with pytest.raises(SMTPCommandFailedError, match="503"):
+            await smtp.data(source)
+        assert list(source) == [b"hi"]
+
+
+@pytest.mark.parametrize("option", ["BODY=BINARYMIME", "body=binarymime"])
+@pytest.mark.parametrize("content", ["hi", iter([b"hi"])], ids=["whole", "stream"])
+async def test_after_binarymime_there_is_no_data(option: str, content: Any) -> None:
+    """A17: nothing is sent; another MAIL, or RSET, makes it possible again."""
+    async with client(f"""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250-CHUNKING
+        S: 250 BINARYMIME
+        C: MAIL FROM:<a@x.example> {option}
+        S: 250 ok
+        C: RSET
+        S: 250 ok
+        C: DATA
+        S: 503 first MAIL
+        C: MAIL FROM:<a@x.example> {option}
+        S: 250 ok
+        C: MAIL FROM:<a@x.example>
+        S: 250 ok
+        C: DATA
+        S: 503 first RCPT
+        """) as smtp:
+        await smtp.mail(SENDER, [option])
+        with pytest.raises(SMTPArgumentError, match="BINARYMIME"):
+            await smtp.data(content)
+        await smtp.rset()
+        with pytest.raises(SMTPCommandFailedError):
+            await smtp.data("hi")
+        await smtp.mail(SENDER, [option])
+        with pytest.raises(SMTPArgumentError, match="BINARYMIME"):
+            await smtp.data(content)
+        await smtp.mail(SENDER)
+        with pytest.raises(SMTPCommandFailedError):
+            await smtp.data("hi")
+
+
+@pytest.mark.parametrize(
+    ("way_out", "call"),
+    [
+        ("RSET", lambda c: c.rset()),
+        ("MAIL FROM:<a@x.example>", lambda c: c.mail(SENDER)),
+    ],
+)
+async def test_after_the_chunks_of_a_pipeline_there_is_no_data(
+    way_out: str, call: Call
+) -> None:
+    """A17: nothing is sent; RSET makes it possible again, or a MAIL that is taken."""
+    async with client(f"""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 CHUNKING
+        C: MAIL FROM:<a@x.example>
+        S: 250 ok
+        C: RCPT TO:<b@y.example>
+        S: 250 ok
+        C: BDAT 4
+        C: hi
+        S: 250 ok
+        C: {way_out}
+        S: 250 ok
+        C: DATA
+        S: 503 no
+        """) as smtp:
+        async with smtp.pipeline() as p:
+            p.mail(SENDER)
+            p.rcpt(RECIPIENT)
+            p.bdat(b"hi\r\n")
+        with pytest.raises(SMTPArgumentError, match="BDAT"):
+            await smtp.data("hi")
+        await call(smtp)
+        with pytest.raises(SMTPCommandFailedError):
+            await smtp.data("hi")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from conversation import CUTS, client
+from bdat_server import EXTENSIONS, BdatServer
+from conversation import CUTS
+from pipelining import Mishap, begin, is_awaited, raising, session, until
 
 from smtplibaio import (
     SMTP,
     Pipeline,
+    Reply,
     SMTPArgumentError,
+    SMTPCommandNotSupportedError,
     SMTPConnectionError,
-    SMTPConnectionLostError,
-    SMTPDeliveryUnknownError,
     SMTPException,
     SMTPProtocolError,
 )
@@ -47,49 +47,14 @@ TRANSACTION = """
 HI = b"hi\r\n"
 
 
-class Mishap(Exception):
-    """Something that has nothing to do with SMTP."""
-
-
-@asynccontextmanager
-async def session(script: str, **options: Any) -> AsyncIterator[SMTP]:
-    """Connect a client; the script may be put together from parts."""
-    lines = [line.strip() for line in script.splitlines() if line.strip()]
-    async with client("\n".join(lines), **options) as smtp:
-        yield smtp
-
-
 @pytest.fixture(params=CUTS)
 def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Give `session` with the server's answers cut in each way."""
     return partial(session, cut=request.param)
 
 
-@asynccontextmanager
-async def raising(
-    error: type[BaseException], smtp: SMTP, match: str | None = None
-) -> AsyncIterator[Pipeline]:
-    """Open a pipeline whose block is to raise an error as it is left."""
-    with pytest.raises(error, match=match):
-        async with smtp.pipeline() as p:
-            yield p
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Step the loop until something is so."""
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0)
-
-
-def is_awaited(smtp: SMTP, what: str) -> Callable[[], bool]:
-    """Make a test whether the reply that is due next is the one to something."""
-    protocol = smtp._connection.protocol
-    return lambda: protocol.awaited == what
-
-
-def begin(pipeline: Pipeline) -> tuple[asyncio.Future[Any], ...]:
-    return pipeline.mail("a@x.example"), pipeline.rcpt("b@y.example"), pipeline.data()
+def begin_data(p: Pipeline) -> tuple[asyncio.Future[Reply], ...]:
+    return *begin(p), p.data()
 
 
 # Groups
@@ -172,7 +137,7 @@ async def test_without_pipelining_commands_leave_one_by_one(
         """
     async with cut_session(script, **options) as smtp:
         async with smtp.pipeline() as p:
-            mail, rcpt, data = begin(p)
+            mail, rcpt, data = begin_data(p)
             content = p.content(HI)
             again = p.mail("a@x.example")
             rset = p.rset()
@@ -206,9 +171,9 @@ async def test_the_next_group_rides_with_the_final_dot(cut_session: Any) -> None
         S: 250 noop
         """) as smtp:
         async with smtp.pipeline() as p:
-            begin(p)
+            begin_data(p)
             one = p.content(".one")
-            begin(p)
+            begin_data(p)
             two = p.content(b"two\r\n")
             p.rset()
             p.noop()
@@ -236,7 +201,7 @@ async def test_the_group_and_the_next_one_with_the_dot_are_one_write_each(
             smtp.transport, "write", lambda data: (writes.append(data), write(data))
         )
         async with smtp.pipeline() as p:
-            begin(p)
+            begin_data(p)
             p.content(HI)
             p.mail("a@x.example")
             p.rset()
@@ -264,7 +229,7 @@ async def test_content_after_a_refused_data_is_not_sent(
         S: 250 noop
         """) as smtp:
         async with smtp.pipeline() as p:
-            mail, rcpt, data = begin(p)
+            mail, rcpt, data = begin_data(p)
             content = p.content(HI)
             p.rset()
             noop = p.noop()
@@ -344,36 +309,124 @@ async def test_content_without_data_is_an_error(cut_session: Any) -> None:
         await smtp.noop()
 
 
-@pytest.mark.parametrize("is_refused", [True, False], ids=["E13", "E03"])
-async def test_content_that_is_cut_short_ends_the_connection(is_refused: bool) -> None:
-    """E13, E03: refused early, or broken off; what was given behind it is not sent."""
-    received = bytearray()
-
-    async def play(r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
-        for said in "220 hi", "250 mx", "354 go ahead":
-            w.write(f"{said}\r\n".encode())
-            await r.readline()
-        if is_refused:
-            w.write(b"552 too much\r\n")
-        with suppress(ConnectionError):
-            while data := await r.read(65536):
-                received.extend(data)
-        w.close()
-
-    listener = await asyncio.start_server(play, "127.0.0.1", 0)
-    error = SMTPConnectionLostError if is_refused else Mishap
-    async with listener, SMTP(*listener.sockets[0].getsockname(), timeout=5) as smtp:
-        async with raising(error, smtp, "552" if is_refused else None) as p:
+@pytest.mark.parametrize("content", ["h\u00e9", b"too much"])
+async def test_whole_content_that_cannot_travel_is_refused_at_once(
+    content: str | bytes,
+) -> None:
+    """A19, A22: and other content may take its place."""
+    async with session("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 SIZE 6
+        C: DATA
+        S: 354 go ahead
+        C: hi
+        C: .
+        S: 250 taken
+        """) as smtp:
+        async with smtp.pipeline() as p:
             p.data()
-            content = p.content(b"x\r\n" * 3_000_000)
-            noop = p.noop()
-            if not is_refused:
-                await until(lambda: p._outbox._in_content)
-                raise Mishap
-        assert noop.done()
-        assert content.cancelled() or content.result() == (552, "too much")
-        assert content.cancelled() is noop.cancelled() is not is_refused
-    assert b"." not in received
+            with pytest.raises(SMTPException):
+                p.content(content)
+            assert (await p.content(HI)).message == "taken"
+
+
+# Chunks
+
+
+async def test_chunks_are_canonical_across_their_borders_or_binary() -> None:
+    """A16: a CR waits for its LF; a chunk that cannot be sent leaves no trace."""
+    async with BdatServer() as server, SMTP(*server.address) as smtp:
+        async with smtp.pipeline() as p:
+            begin(p)
+            p.bdat(b"\na\r")
+            with pytest.raises(SMTPArgumentError, match="NUL"):
+                p.bdat(b"\0")
+            p.bdat(memoryview(b".b\r"))
+            p.bdat(bytearray(b"c"), last=True)
+            begin(p, "BODY=BINARYMIME")
+            p.bdat(b"\na\r")
+            p.bdat(b"\0", last=True)
+        assert not p.in_transaction
+    sizes = [line[5:] for line in server.commands if line.startswith("BDAT")]
+    assert sizes == ["3", "4", "5 LAST", "3", "1 LAST"]
+    contents = [mail.content for mail in server.stored]
+    assert contents == [b"\r\na\r\n.b\r\nc\r\n", b"\na\r\0"]
+
+
+@pytest.mark.parametrize(
+    "begin_it",
+    [
+        pytest.param(lambda p: p.mail("a@x.example"), id="MAIL"),
+        pytest.param(lambda p: p.rcpt("a@x.example"), id="RCPT"),
+        pytest.param(lambda p: (begin(p), p.rset()), id="RSET"),
+        pytest.param(lambda p: (begin(p), p.bdat(b"", last=True)), id="LAST"),
+        pytest.param(lambda p: (begin(p), p.data(), p.content(b"hi")), id="content"),
+    ],
+)
+async def test_a_chunk_has_its_place_in_a_transaction(begin_it: Any) -> None:
+    """A16: anywhere else it is an error of the call."""
+    async with BdatServer() as server, SMTP(*server.address) as smtp:
+        async with smtp.pipeline() as p:
+            begin_it(p)
+            with pytest.raises(SMTPArgumentError, match="follows mail"):
+                p.bdat(b"hi", last=True)
+            p.rset()
+
+
+async def test_data_and_chunks_are_never_mixed() -> None:
+    """A17: either way round, after BINARYMIME, and in the pipeline that comes next."""
+    async with BdatServer() as server, SMTP(*server.address) as smtp:
+        async with smtp.pipeline() as p:
+            begin(p)
+            p.data()
+            with pytest.raises(SMTPArgumentError, match="only content"):
+                p.bdat(b"hi", last=True)
+            p.content(b"hi")
+            for options in (("BODY=BINARYMIME",), ()):
+                p.rset()
+                begin(p, *options)
+                if not options:
+                    p.bdat(b"hi\r")
+                with pytest.raises(SMTPArgumentError, match=r"bdat\(\) only"):
+                    p.data()
+        assert p.in_transaction
+        assert p.has_chunks
+        async with smtp.pipeline() as p:
+            with pytest.raises(SMTPArgumentError, match=r"bdat\(\) only"):
+                p.data()
+            with pytest.raises(SMTPArgumentError, match="cannot be continued"):
+                p.bdat(b"\n", last=True)
+            p.rset()
+            begin(p)
+            p.bdat(b"\n", last=True)
+    assert [mail.content for mail in server.stored] == [b"hi\r\n", b"\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "extensions"),
+    [
+        pytest.param("hi", EXTENSIONS, id="str"),
+        pytest.param([b"hi"], EXTENSIONS, id="list"),
+        pytest.param(b"\xe9", ("CHUNKING",), id="8 bit"),
+        pytest.param(b"hi", ("8BITMIME",), id="not offered"),
+    ],
+)
+async def test_a_chunk_that_may_not_leave_is_refused(
+    chunk: Any, extensions: tuple[str, ...]
+) -> None:
+    async with (
+        BdatServer(extensions=extensions) as server,
+        SMTP(*server.address) as smtp,
+    ):
+        async with smtp.pipeline() as p:
+            begin(p)
+            with pytest.raises((SMTPArgumentError, SMTPCommandNotSupportedError)):
+                p.bdat(chunk)
+        with pytest.raises(SMTPArgumentError, match="has been left"):
+            p.bdat(b"hi")
+    assert not any(line.startswith("BDAT") for line in server.commands)
 
 
 # Futures that are cancelled
@@ -435,7 +488,7 @@ async def test_a_data_cancelled_after_it_left_is_followed_by_its_content(
         S: 250 taken
         """) as smtp:
         async with smtp.pipeline() as p:
-            *_, data = begin(p)
+            *_, data = begin_data(p)
             await until(is_awaited(smtp, "MAIL"))
             data.cancel()
             content = p.content(HI)
@@ -447,7 +500,7 @@ async def test_content_withdrawn_after_the_354_ends_the_connection() -> None:
     """E02: there is no other way out but a dot, which would deliver an empty mail."""
     async with session(f"{HELLO}{TRANSACTION}        C: <hangup>") as smtp:
         async with raising(SMTPException, smtp, match="withdrawn") as p:
-            begin(p)
+            begin_data(p)
             p.content(HI).cancel()
         assert not smtp.is_connected
 
@@ -464,7 +517,7 @@ async def test_content_cancelled_on_its_way_is_sent_to_its_end(
         S: 250 ok
         """) as smtp:
         async with smtp.pipeline() as p:
-            begin(p)
+            begin_data(p)
             content = p.content(HI)
             await until(is_awaited(smtp, "the final dot"))
             content.cancel()
@@ -513,7 +566,7 @@ async def test_an_exception_within_a_transaction_ends_the_connection(
         """
     async with session(script) as smtp:
         async with raising(Mishap, smtp) as p:
-            begin(p)
+            begin_data(p)
             content = p.content(HI)
             await until(is_awaited(smtp, where))
             raise Mishap
@@ -641,153 +694,3 @@ async def test_the_session_itself_fails_within_the_block(cut_session: Any) -> No
                     pass
             assert await noop == (250, "ok")
         await smtp.noop("after")
-
-
-# Connections that end
-
-
-def a_hundred(end: str) -> str:
-    lines = "".join(f"        C: RCPT TO:<{n}@y.example>\n" for n in range(100))
-    return f"{HELLO}{lines}        S: 250 only one\n        S: {end}\n"
-
-
-@pytest.mark.parametrize("end", ["<close>", "<reset>", "421 bye"])
-async def test_a_lost_connection_fails_each_future_once(end: str) -> None:
-    """E10, F06: a hundred in flight, with one cause; leaving the block raises it."""
-    async with session(a_hundred(end)) as smtp:
-        await smtp.ehlo()
-        protocol = smtp._connection.protocol
-        calls: list[int] = []
-        async with raising(SMTPConnectionLostError, smtp) as p:
-            futures = [p.rcpt(f"{n}@y.example") for n in range(100)]
-            for n, future in enumerate(futures):
-                future.add_done_callback(lambda _, n=n: calls.append(n))
-        await until(lambda: len(calls) == 100)
-        assert sorted(calls) == list(range(100))
-        assert futures[0].result() == (250, "only one")
-        failures = [future.exception() for future in futures[1:]]
-        assert {type(exc) for exc in failures} == {SMTPConnectionLostError}
-        assert {id(e.__cause__) for e in failures if e} == {id(protocol.cause)}
-
-
-@pytest.mark.parametrize("position", range(4))
-@pytest.mark.parametrize(
-    ("said", "error"),
-    [
-        pytest.param("421 bye", SMTPConnectionLostError, id="D14-F06-421"),
-        pytest.param("oops", SMTPProtocolError, id="F07-garbage"),
-    ],
-)
-async def test_the_end_fails_its_place_and_all_behind_it(
-    cut_session: Any, said: str, error: type[SMTPException], position: int
-) -> None:
-    """D14, F06, F07: what was answered before keeps its reply; a "250" is nobody's."""
-    replies = "".join(f"S: 250 reply {n}\n" for n in range(position))
-    async with cut_session(f"""{HELLO}
-        C: MAIL FROM:<a@x.example>
-        C: RCPT TO:<b@y.example>
-        C: RSET
-        C: NOOP
-        {replies}
-        S: {said}
-        S: 250 not yours
-        C: <hangup>
-        """) as smtp:
-        async with raising(SMTPException, smtp, said) as p:
-            futures = [p.mail("a@x.example"), p.rcpt("b@y.example"), p.rset(), p.noop()]
-        for n, future in enumerate(futures):
-            if n < position:
-                assert future.result() == (250, f"reply {n}")
-            else:
-                assert isinstance(future.exception(), error)
-
-
-@pytest.mark.parametrize("hello", [HELLO, SERIAL], ids=["grouped", "serial"])
-async def test_what_has_not_left_a_lost_connection_fails_too(hello: str) -> None:
-    """E10: nobody waits for the reply to a command that cannot be written any more."""
-    async with session(f"{hello}        C: NOOP\n        S: <close>") as smtp:
-        async with raising(SMTPConnectionLostError, smtp, match="server closed") as p:
-            given = [p.noop(), p.mail("a@x.example"), p.noop(), p.data()]
-            given.append(p.content(HI))
-        done, waiting = await asyncio.wait(given, timeout=0.1)
-        assert not waiting
-        for future in done:
-            assert isinstance(future.exception(), SMTPConnectionLostError)
-
-
-@pytest.mark.parametrize("hello", [HELLO, SERIAL], ids=["grouped", "serial"])
-async def test_a_dead_pipeline_takes_nothing_more(hello: str) -> None:
-    """E10: within the block, too, it is told at once."""
-    async with session(f"{hello}        C: NOOP\n        S: <close>") as smtp:
-        async with raising(SMTPConnectionLostError, smtp, "server closed") as p:
-            noop = p.noop()
-            p.data()
-            await asyncio.wait((noop,))
-            await asyncio.wait((p._sender,), timeout=0.1)
-            with pytest.raises(SMTPConnectionLostError):
-                p.rset()
-            with pytest.raises(SMTPConnectionLostError):
-                p.content(HI)
-
-
-async def test_a_loss_after_the_last_reply_is_the_next_calls_affair() -> None:
-    """D19: the block has all of its replies."""
-    async with session(f"""{HELLO}
-        C: NOOP
-        S: 250 ok
-        S: <close>
-        """) as smtp:
-        async with smtp.pipeline() as p:
-            noop = p.noop()
-            await until(lambda: not smtp.is_connected)
-        assert noop.result() == (250, "ok")
-        with pytest.raises(SMTPConnectionLostError):
-            async with smtp.pipeline():
-                pass
-
-
-async def test_the_senders_own_failure_is_no_complaint_of_the_loop() -> None:
-    """E10: where the block raises first, nothing is left "never retrieved"."""
-    async with session(f"{HELLO}        C: NOOP\n        S: <close>") as smtp:
-        async with raising(Mishap, smtp) as p:
-            noop = p.noop()
-            p.noop()
-            await asyncio.wait((noop,))
-            await asyncio.wait((p._sender,), timeout=0.1)
-            raise Mishap
-    del p, noop
-    gc.collect()
-
-
-@pytest.mark.parametrize("end", ["<close>", "<reset>", "oops", "354 more"])
-async def test_a_loss_after_the_final_dot_leaves_the_mail_unknown(end: str) -> None:
-    """E11: and what rode with the dot fails; the block raises the same."""
-    async with session(f"""{HELLO}{TRANSACTION}
-        C: hi
-        C: .
-        C: RSET
-        S: {end}
-        """) as smtp:
-        async with raising(SMTPDeliveryUnknownError, smtp) as p:
-            begin(p)
-            content = p.content(HI)
-            rset = p.rset()
-        assert isinstance(content.exception(), SMTPDeliveryUnknownError)
-        assert rset.exception() is not None
-        assert not smtp.is_connected
-
-
-async def test_a_cancellation_after_the_final_dot_leaves_the_mail_unknown() -> None:
-    """E04: whoever holds the content's future is not told that nothing happened."""
-    async with session(f"""{HELLO}{TRANSACTION}
-        C: hi
-        C: .
-        C: <hangup>
-        """) as smtp:
-        async with raising(Mishap, smtp) as p:
-            begin(p)
-            content = p.content(HI)
-            await until(is_awaited(smtp, "the final dot"))
-            raise Mishap
-        await asyncio.wait((content,), timeout=0.1)
-        assert isinstance(content.exception(), SMTPDeliveryUnknownError)

@@ -13,6 +13,7 @@ from conversation import CUTS, client
 
 from smtplibaio import (
     SMTP,
+    Mail,
     SendResult,
     SMTPCommandFailedError,
     SMTPConnectionLostError,
@@ -43,11 +44,7 @@ GROUP = """
     C: DATA
 """
 #: A second transaction, which shows that the dialogue is in step.
-NEXT = """
-    C: MAIL FROM:<a@x.example>
-    C: RCPT TO:<b@y.example>
-    C: RCPT TO:<c@y.example>
-    C: DATA
+NEXT = f"""{GROUP}
     S: 250 sender
     S: 250 b
     S: 250 c
@@ -615,6 +612,155 @@ async def test_cancelled_after_the_dot_a_note_says_that_nobody_knows() -> None:
         cancelled = await broken_off(smtp, "the final dot", send(smtp))
         assert "may have been accepted" in cancelled.__notes__[0]
         assert not smtp.is_connected
+
+
+# With BDAT
+
+
+CHUNKING = HELLO.replace("S: 250 PIP", "S: 250-CHUNKING\n    S: 250 PIP")
+CHUNKING_SERIAL = SERIAL.replace("S: 250 mx", "S: 250-mx\n    S: 250 CHUNKING")
+#: A transaction whose verdicts are in.
+VERDICTS = GROUP.replace("C: DATA", "S: 250 sender\nS: 250 b\nS: 450 c")
+CHUNK = "C: BDAT 4 LAST\nC: hi\n"
+NEXT_CHUNK = f"{VERDICTS}{CHUNK}S: 250 taken"
+
+
+@pytest.mark.parametrize("all_or_nothing", [False, True])
+@pytest.mark.parametrize("hello", [CHUNKING, CHUNKING_SERIAL], ids=["grouped", "not"])
+async def test_bdat_waits_for_the_verdicts(
+    cut_session: Any, hello: str, all_or_nothing: bool
+) -> None:
+    """F12, A17: it leaves with its content, and there is no DATA."""
+    lines = VERDICTS.strip().splitlines()
+    if hello is CHUNKING_SERIAL:
+        lines = [
+            line for pair in zip(lines[:3], lines[3:], strict=True) for line in pair
+        ]
+    then = "C: RSET\nS: 250 reset" if all_or_nothing else f"{CHUNK}S: 250 taken"
+    async with cut_session(
+        hello, "\n".join(lines), then, "C: NOOP\nS: 250 ok", chunking=True
+    ) as smtp:
+        sent = smtp.send_message(
+            "hi\r\n", "a@x.example", RECIPIENTS, all_or_nothing=all_or_nothing
+        )
+        if all_or_nothing:
+            with pytest.raises(SMTPRecipientRefusedError):
+                await sent
+        else:
+            result = await sent
+            assert (result.accepted, result.reply.message) == (RECIPIENTS[:1], "taken")
+        await smtp.noop()
+
+
+@pytest.mark.parametrize("hello", [CHUNKING, CHUNKING_SERIAL], ids=["grouped", "not"])
+@pytest.mark.parametrize(
+    ("replies", "error"),
+    [
+        pytest.param((550, 503, 503), SMTPCommandFailedError, id="F12-MAIL"),
+        pytest.param((550, 250, 503), SMTPCommandFailedError, id="F12-but RCPT"),
+        pytest.param((250, 550, 450), SMTPNoRecipientError, id="F12-RCPT"),
+    ],
+)
+async def test_no_bdat_follows_verdicts_that_leave_nobody(
+    cut_session: Any, hello: str, replies: tuple[int, ...], error: type[SMTPException]
+) -> None:
+    """F12, F02: nor a lone dot; RSET, and the next mail goes its way."""
+    lines = VERDICTS.strip().splitlines()[:3]
+    answers = [f"S: {code} hm" for code in replies]
+    said = [*lines, *answers]
+    if hello is CHUNKING_SERIAL:
+        said = [line for pair in zip(lines, answers, strict=True) for line in pair]
+        said = said[:2] if replies[0] == 550 else said
+    async with cut_session(
+        hello,
+        "\n".join(said),
+        "C: RSET\nS: 250 reset\nC: NOOP\nS: 250 ok",
+        chunking=True,
+    ) as smtp:
+        with pytest.raises(error):
+            await send(smtp)
+        await smtp.noop()
+
+
+async def test_a_refused_bdat_is_followed_by_rset(cut_session: Any) -> None:
+    """F12, E31: RFC 3030 wants one, for the state is indeterminate."""
+    async with cut_session(
+        CHUNKING,
+        f"{VERDICTS}{CHUNK}S: 554 spam\nC: RSET\nS: 250 reset",
+        NEXT_CHUNK,
+        chunking=True,
+    ) as smtp:
+        with pytest.raises(SMTPCommandFailedError) as info:
+            await send(smtp)
+        assert (info.value.code, info.value.command) == (554, "BDAT")
+        assert (await send(smtp)).accepted == RECIPIENTS[:1]
+
+
+@pytest.mark.parametrize(
+    "rset", ["<close>", "<reset>", "<silence>", "500 no\nC: <hangup>", "421 bye"]
+)
+async def test_what_becomes_of_rset_after_bdat_hides_no_error(rset: str) -> None:
+    """E15: a server that executed the content answers it with a 500, say."""
+    async with session(
+        CHUNKING,
+        f"{VERDICTS}{CHUNK}S: 552 full\nC: RSET\nS: {rset}",
+        chunking=True,
+        timeout=Timeouts(quit=0.05),
+    ) as smtp:
+        with pytest.raises(SMTPCommandFailedError, match="full"):
+            await send(smtp)
+        assert not smtp.is_connected
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["<close>", "<reset>", "<silence>", "354 more", "221 bye", "oops", "421 bye"],
+)
+async def test_a_bdat_without_its_reply_leaves_the_mail_unknown(end: str) -> None:
+    """E11, E31, F06, F07: but a farewell is a no."""
+    error = SMTPConnectionLostError if "421" in end else SMTPDeliveryUnknownError
+    async with session(
+        CHUNKING,
+        f"{VERDICTS}{CHUNK}S: {end}",
+        chunking=True,
+        timeout=Timeouts(final=0.1),
+    ) as smtp:
+        with pytest.raises(error):
+            await send(smtp)
+        assert not smtp.is_connected
+
+
+@pytest.mark.parametrize(
+    ("awaited", "said"),
+    [("MAIL", ""), ("BDAT LAST", CHUNK), ("RSET", f"{CHUNK}S: 554 no\nC: RSET")],
+)
+async def test_cancelled_with_bdat_the_session_has_ended(
+    awaited: str, said: str
+) -> None:
+    """E02, E04: with a note only where the content is unanswered."""
+    begun = "\n".join(VERDICTS.strip().splitlines()[: 6 if said else 3])
+    async with session(CHUNKING, begun, said, "C: <hangup>", chunking=True) as smtp:
+        cancelled = await broken_off(smtp, awaited, send(smtp))
+        assert hasattr(cancelled, "__notes__") is (awaited == "BDAT LAST")
+        assert not smtp.is_connected
+
+
+async def test_a_transaction_may_have_begun_with_the_content_before_it(
+    cut_session: Any,
+) -> None:
+    """F04: its first group has left already; its replies are judged all the same."""
+    async with cut_session(
+        HELLO,
+        GROUP,
+        "S: 250 sender\nS: 250 b\nS: 250 c\nS: 354 go\nC: hi\nC: .",
+        GROUP,
+        "S: 250 taken\nS: 250 sender\nS: 550 b\nS: 450 c\nS: 554 nobody",
+        "C: RSET\nS: 250 reset",
+    ) as smtp:
+        mails = [Mail("hi\r\n", "a@x.example", RECIPIENTS)] * 2
+        one, two = [outcome async for outcome in smtp.send_many(mails)]
+        assert one.status == "accepted"
+        assert isinstance(two.error, SMTPNoRecipientError)
 
 
 # DATA on its own

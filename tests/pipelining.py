@@ -1,0 +1,64 @@
+"""What tests of pipelines have in common: scripts in parts, moments, and outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from conversation import client
+
+from smtplibaio import SMTP, Pipeline, Reply
+
+
+class Mishap(Exception):
+    """Something that has nothing to do with SMTP."""
+
+
+@asynccontextmanager
+async def session(*parts: str, **options: Any) -> AsyncIterator[SMTP]:
+    """Connect a client; the script may be put together from parts."""
+    lines = [line.strip() for part in parts for line in part.splitlines()]
+    script = "\n".join(filter(None, lines))
+    async with asyncio.timeout(10), client(script, **options) as smtp:
+        yield smtp
+
+
+@asynccontextmanager
+async def raising(
+    error: type[BaseException], smtp: SMTP, match: str | None = None
+) -> AsyncIterator[Pipeline]:
+    """Open a pipeline whose block is to raise an error as it is left."""
+    with pytest.raises(error, match=match):
+        async with asyncio.timeout(5), smtp.pipeline() as p:
+            yield p
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Step the loop until something is so."""
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+def is_awaited(smtp: SMTP, what: str) -> Callable[[], bool]:
+    """Make a test whether the reply that is due next is the one to something."""
+    protocol = smtp._connection.protocol
+    return lambda: protocol.awaited == what
+
+
+def begin(p: Pipeline, *options: str) -> tuple[asyncio.Future[Reply], ...]:
+    """Give MAIL and RCPT."""
+    return p.mail("a@x.example", options), p.rcpt("b@y.example")
+
+
+async def outcomes(*futures: asyncio.Future[Reply]) -> list[object]:
+    """Give the code or the kind of exception of each; none may be pending."""
+    _, pending = await asyncio.wait(futures, timeout=0.5)
+    assert not pending
+    return [
+        None if f.cancelled() else type(e) if (e := f.exception()) else f.result().code
+        for f in futures
+    ]

@@ -1,0 +1,182 @@
+"""A pipeline whose connection ends: what becomes of each future, and of the block."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from conversation import CUTS
+from pipelining import Mishap, begin, is_awaited, raising, session, until
+
+from smtplibaio import (
+    SMTPConnectionLostError,
+    SMTPDeliveryUnknownError,
+    SMTPException,
+    SMTPProtocolError,
+)
+
+HELLO = """
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 PIPELINING
+"""
+SERIAL = """
+        S: 220 hi
+        C: EHLO client.example
+        S: 250 mx
+"""
+TRANSACTION = """
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: DATA
+        S: 250 sender
+        S: 250 recipient
+        S: 354 go ahead
+"""
+
+#: One line with its end, and so one block with the final dot.
+HI = b"hi\r\n"
+
+
+@pytest.fixture(params=CUTS)
+def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Give `session` with the server's answers cut in each way."""
+    return partial(session, cut=request.param)
+
+
+def a_hundred(end: str) -> str:
+    lines = "".join(f"        C: RCPT TO:<{n}@y.example>\n" for n in range(100))
+    return f"{HELLO}{lines}        S: 250 only one\n        S: {end}\n"
+
+
+@pytest.mark.parametrize("end", ["<close>", "<reset>", "421 bye"])
+async def test_a_lost_connection_fails_each_future_once(end: str) -> None:
+    """E10, F06: a hundred in flight, with one cause; leaving the block raises it."""
+    async with session(a_hundred(end)) as smtp:
+        await smtp.ehlo()
+        protocol = smtp._connection.protocol
+        calls: list[int] = []
+        async with raising(SMTPConnectionLostError, smtp) as p:
+            futures = [p.rcpt(f"{n}@y.example") for n in range(100)]
+            for n, future in enumerate(futures):
+                future.add_done_callback(lambda _, n=n: calls.append(n))
+        await until(lambda: len(calls) == 100)
+        assert sorted(calls) == list(range(100))
+        assert futures[0].result() == (250, "only one")
+        failures = [future.exception() for future in futures[1:]]
+        assert {type(exc) for exc in failures} == {SMTPConnectionLostError}
+        assert {id(e.__cause__) for e in failures if e} == {id(protocol.cause)}
+
+
+@pytest.mark.parametrize("position", range(4))
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        pytest.param("421 bye", SMTPConnectionLostError, id="D14-F06-421"),
+        pytest.param("oops", SMTPProtocolError, id="F07-garbage"),
+    ],
+)
+async def test_the_end_fails_its_place_and_all_behind_it(
+    cut_session: Any, said: str, error: type[SMTPException], position: int
+) -> None:
+    """D14, F06, F07: what was answered before keeps its reply; a "250" is nobody's."""
+    replies = "".join(f"S: 250 reply {n}\n" for n in range(position))
+    async with cut_session(f"""{HELLO}
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: RSET
+        C: NOOP
+        {replies}
+        S: {said}
+        S: 250 not yours
+        C: <hangup>
+        """) as smtp:
+        async with raising(SMTPException, smtp, said) as p:
+            futures = [p.mail("a@x.example"), p.rcpt("b@y.example"), p.rset(), p.noop()]
+        for n, future in enumerate(futures):
+            if n < position:
+                assert future.result() == (250, f"reply {n}")
+            else:
+                assert isinstance(future.exception(), error)
+
+
+@pytest.mark.parametrize("hello", [HELLO, SERIAL], ids=["grouped", "serial"])
+async def test_what_has_not_left_a_lost_connection_fails_too(hello: str) -> None:
+    """E10: nobody waits for the reply to a command that cannot be written any more."""
+    async with session(f"{hello}        C: NOOP\n        S: <close>") as smtp:
+        async with raising(SMTPConnectionLostError, smtp, match="server closed") as p:
+            given = [p.noop(), p.mail("a@x.example"), p.noop(), p.data()]
+            given.append(p.content(HI))
+        done, waiting = await asyncio.wait(given, timeout=0.1)
+        assert not waiting
+        for future in done:
+            assert isinstance(future.exception(), SMTPConnectionLostError)
+
+
+@pytest.mark.parametrize("hello", [HELLO, SERIAL], ids=["grouped", "serial"])
+async def test_a_dead_pipeline_takes_nothing_more(hello: str) -> None:
+    """E10: within the block, too, it is told at once."""
+    async with session(f"{hello}        C: NOOP\n        S: <close>") as smtp:
+        async with raising(SMTPConnectionLostError, smtp, "server closed") as p:
+            noop = p.noop()
+            p.data()
+            await asyncio.wait((noop,))
+            await asyncio.wait((p._sender,), timeout=0.1)
+            with pytest.raises(SMTPConnectionLostError):
+                p.rset()
+            with pytest.raises(SMTPConnectionLostError):
+                p.content(HI)
+
+
+async def test_the_senders_own_failure_is_no_complaint_of_the_loop() -> None:
+    """E10: where the block raises first, nothing is left "never retrieved"."""
+    async with session(f"{HELLO}        C: NOOP\n        S: <close>") as smtp:
+        async with raising(Mishap, smtp) as p:
+            noop = p.noop()
+            p.noop()
+            await asyncio.wait((noop,))
+            await asyncio.wait((p._sender,), timeout=0.1)
+            raise Mishap
+    del p, noop
+    gc.collect()
+
+
+@pytest.mark.parametrize("end", ["<close>", "<reset>", "oops", "354 more"])
+async def test_a_loss_after_the_final_dot_leaves_the_mail_unknown(end: str) -> None:
+    """E11: and what rode with the dot fails; the block raises the same."""
+    async with session(f"""{HELLO}{TRANSACTION}
+        C: hi
+        C: .
+        C: RSET
+        S: {end}
+        """) as smtp:
+        async with raising(SMTPDeliveryUnknownError, smtp) as p:
+            begin(p)
+            p.data()
+            content = p.content(HI)
+            rset = p.rset()
+        assert isinstance(content.exception(), SMTPDeliveryUnknownError)
+        assert rset.exception() is not None
+        assert not smtp.is_connected
+
+
+async def test_a_cancellation_after_the_final_dot_leaves_the_mail_unknown() -> None:
+    """E04: whoever holds the content's future is not told that nothing happened."""
+    async with session(f"""{HELLO}{TRANSACTION}
+        C: hi
+        C: .
+        C: <hangup>
+        """) as smtp:
+        async with raising(Mishap, smtp) as p:
+            begin(p)
+            p.data()
+            content = p.content(HI)
+            await until(is_awaited(smtp, "the final dot"))
+            raise Mishap
+        await asyncio.wait((content,), timeout=0.1)
+        assert isinstance(content.exception(), SMTPDeliveryUnknownError)
