@@ -13,7 +13,7 @@ from .content import Message
 from .envelope import Envelope
 from .fitting import prepare
 from .mails import Mail, Outcome
-from .many import Outcomes
+from .many import Course, Outcomes
 from .parameters import Notify
 from .pipeline import Pipeline
 from .planning import Terms, make_plan
@@ -194,9 +194,10 @@ class MailingClient(CommandingClient):
             Exception: What `messages` raises, or what the content of a mail is read
                 from.
         """
-        return Outcomes(
-            messages, window, self._begin_many, self._end_many, self.timeout
+        course = Course(
+            messages, window, self._begin_many, self._connection.end_turn, self.timeout
         )
+        return Outcomes(course)
 
     async def _begin_many(self) -> tuple[SMTPProtocol, Terms]:
         protocol = await self._connection.take_turn()
@@ -207,15 +208,6 @@ class MailingClient(CommandingClient):
             self._connection.end_turn()
             raise
         return protocol, self._terms
-
-    def _end_many(self, in_transaction: bool) -> None:
-        self._session = replace(
-            self._session,
-            in_transaction=in_transaction,
-            is_binary=False,
-            has_chunks=False,
-        )
-        self._connection.end_turn()
 
     @property
     def _terms(self) -> Terms:

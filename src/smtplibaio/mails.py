@@ -131,7 +131,8 @@ class Outcome:
             status = "unknown"
         elif was_answered or isinstance(error, _REFUSALS):
             status = "refused"
-        return cls(mail, None, error, status)
+        # Who keeps it must not keep the frames, and all that is at hand in them.
+        return cls(mail, None, error.with_traceback(None), status)
 
 
 _NONE_GIVEN = (None,) * 9

@@ -11,7 +11,8 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 from .exceptions import SMTPArgumentError, SMTPConnectionError
 from .mails import Outcome
@@ -22,10 +23,43 @@ from .supply import Supply
 from .timeouts import Timeouts
 from .windows import Window
 
-__all__ = ["Outcomes"]
+__all__ = ["Course", "Outcomes"]
 
 
 class Outcomes(AsyncIterator[Outcome]):
+    """Hold a run for its caller: it is left when nobody holds this any more.
+
+    No coroutine has it in its frame. A frame may outlive its coroutine, as the
+    traceback of an error does not let go of it, nor of who called it.
+
+    Args:
+        course: The run.
+    """
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+
+    def __aiter__(self) -> Outcomes:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, Outcome]:
+        return self._course.next()
+
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """Leave the run; `async for` does so at its end.
+
+        Raises:
+            SMTPConnectionError: Another task is in the middle of a mail.
+        """
+        return self._course.close()
+
+    def __del__(self) -> None:
+        # `break` leaves the iterator without a word, and the next operation must not
+        # wait for it.
+        self._course.abandon()
+
+
+class Course:
     """Give the outcomes of a run of mails, which are sent as they are asked for.
 
     Args:
@@ -33,8 +67,7 @@ class Outcomes(AsyncIterator[Outcome]):
         window: The same.
         begin: Called once for the session: it gives a connection that owes no reply,
             and what it offers.
-        end: Called once when the session is given back, with whether a transaction has
-            to be forgotten first.
+        end: Called once when the session is given back.
         timeouts: The limits of the session.
 
     Raises:
@@ -46,7 +79,7 @@ class Outcomes(AsyncIterator[Outcome]):
         messages: object,
         window: int,
         begin: Callable[[], Awaitable[tuple[SMTPProtocol, Terms]]],
-        end: Callable[[bool], None],
+        end: Callable[[], None],
         timeouts: Timeouts,
     ) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -60,11 +93,10 @@ class Outcomes(AsyncIterator[Outcome]):
         self._run: Run | Window | None = None
         self._is_over = False
         self._is_busy = False
+        self._is_abandoned = False
 
-    def __aiter__(self) -> Outcomes:
-        return self
-
-    async def __anext__(self) -> Outcome:
+    async def next(self) -> Outcome:
+        """Give the next outcome."""
         if self._is_busy:
             raise SMTPConnectionError("another task is waiting for the next outcome")
         if self._is_over:
@@ -79,6 +111,8 @@ class Outcomes(AsyncIterator[Outcome]):
             raise
         finally:
             self._is_busy = False
+            if self._is_abandoned:
+                self._leave()
         if outcome is None:
             await self._close()
             raise StopAsyncIteration
@@ -91,12 +125,8 @@ class Outcomes(AsyncIterator[Outcome]):
             return Window(self._window, protocol, self._supply, terms, self._timeouts)
         return Run(protocol, self._supply, terms, self._timeouts)
 
-    async def aclose(self) -> None:
-        """Leave the run; `async for` does so at its end.
-
-        Raises:
-            SMTPConnectionError: Another task is in the middle of a mail.
-        """
+    async def close(self) -> None:
+        """Leave the run."""
         if self._is_busy:
             raise SMTPConnectionError("another task is waiting for the next outcome")
         await self._close()
@@ -111,10 +141,11 @@ class Outcomes(AsyncIterator[Outcome]):
         self._is_over = True
         self._supply.cancel()
         if self._run is not None:
-            self._end(self._run.leave())
+            self._run.leave()
+            self._end()
 
-    def __del__(self) -> None:
-        # `break` leaves the iterator without a word, and the next operation must not
-        # wait for it.
-        if self._loop is not None and not self._loop.is_closed():
+    def abandon(self) -> None:
+        """Leave the run, when the outcome that is waited for is there."""
+        self._is_abandoned = True
+        if not self._is_busy and self._loop is not None and not self._loop.is_closed():
             self._leave()

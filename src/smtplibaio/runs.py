@@ -110,13 +110,12 @@ class Run:
             item = Item(given, self._terms)
         return await send(self._protocol, item, self._timeouts, self._next_group)
 
-    def leave(self) -> bool:
-        """Stop between two mails; tell whether a transaction has to be forgotten."""
+    def leave(self) -> None:
+        """Stop between two mails."""
         if self._ahead is not None and self._ahead.waiter is not None:
             # After a 354 the only way out is to hang up: a dot would be a mail.
             error = SMTPConnectionLostError("send_many was left before its end")
             self._protocol.end(error)
-        return False
 
     def _next_group(self) -> Group:
         try:

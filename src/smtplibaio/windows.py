@@ -109,12 +109,10 @@ class Window:
         self._items.popleft()  # not before its replies are in: see `leave`
         return outcome
 
-    def leave(self) -> bool:
-        """Stop; tell whether a transaction has to be forgotten.
-
-        What is on its way stays on it: the replies are read and dropped.
-        """
-        return self._must_reset or bool(self._items)
+    def leave(self) -> None:
+        """Stop. What is on its way stays on it: the replies are read and dropped."""
+        if (self._must_reset or self._items) and self._protocol.cause is None:
+            self._protocol.ask(commands.RSET, self._timeouts.reply, "RSET")
 
     # Sending
 
