@@ -79,6 +79,18 @@ def again(cause: _E) -> _E:
     return another
 
 
+def without_frames(exc: _E) -> _E:
+    """Drop the frames that an exception holds, and those of its causes.
+
+    One that is kept would keep everything that is at hand in them.
+    """
+    link: BaseException | None = exc
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return exc
+
+
 class SMTPException(Exception):
     """Be the base of every exception of this library.
 
