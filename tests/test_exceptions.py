@@ -33,6 +33,7 @@ from smtplibaio.exceptions import (
     SMTPTLSError,
     again,
     printable,
+    without_frames,
 )
 from smtplibaio.replies import Reply
 
@@ -415,3 +416,19 @@ def test_one_more_caller_gets_an_exception_of_its_own(
     assert other.__traceback__ is None
     assert exc.__cause__ is None
     exc.__traceback__ = None
+
+
+def test_an_exception_that_is_kept_can_be_without_frames() -> None:
+    """And so can its causes, whether they were named or not."""
+    with pytest.raises(SMTPConnectionError) as info:
+        try:
+            try:
+                raise KeyError
+            except KeyError:
+                raise OSError  # noqa: B904
+        except OSError as exc:
+            raise SMTPConnectionError("lost") from exc
+    kept = without_frames(info.value)
+    links = [kept, kept.__cause__, getattr(kept.__cause__, "__context__", None)]
+    assert [type(link) for link in links] == [SMTPConnectionError, OSError, KeyError]
+    assert [getattr(link, "__traceback__", 1) for link in links] == [None] * 3

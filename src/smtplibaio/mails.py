@@ -15,6 +15,7 @@ from .exceptions import (
     SMTPException,
     SMTPNoRecipientError,
     SMTPRecipientRefusedError,
+    without_frames,
 )
 from .fitting import envelope_for
 from .parameters import Notify, Parameters
@@ -131,8 +132,7 @@ class Outcome:
             status = "unknown"
         elif was_answered or isinstance(error, _REFUSALS):
             status = "refused"
-        # Who keeps it must not keep the frames, and all that is at hand in them.
-        return cls(mail, None, error.with_traceback(None), status)
+        return cls(mail, None, without_frames(error), status)
 
 
 _NONE_GIVEN = (None,) * 9

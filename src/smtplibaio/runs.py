@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .dialogue import Group, group_of
-from .exceptions import SMTPConnectionLostError, SMTPException
+from .exceptions import SMTPConnectionLostError, SMTPException, without_frames
 from .fitting import prepare
 from .mails import Mail, Outcome
 from .owed import GroupWaiter
@@ -51,6 +51,8 @@ class Item:
         except Exception as exc:
             # It is told when it is this mail's turn, not while another one is sent.
             self.plan = exc
+        if isinstance(self.plan, SMTPException):
+            without_frames(self.plan)
 
     def begin(self, timeouts: Timeouts) -> Group:
         """Give the first group of commands, if there is one, and who waits for it."""

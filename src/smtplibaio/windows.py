@@ -32,6 +32,7 @@ from .exceptions import (
     SMTPException,
     SMTPProtocolError,
     SMTPTimeoutError,
+    without_frames,
 )
 from .mails import Outcome
 from .owed import GroupWaiter
@@ -188,7 +189,7 @@ class Window:
             self._protocol.send(out, waiters, shown)
         except SMTPException as exc:
             for item, _ in beginning:
-                item.plan = exc
+                item.plan = without_frames(exc)
             return
         for item, waiter, size in complete:
             item.is_all_sent = True
