@@ -418,16 +418,20 @@ def test_one_more_caller_gets_an_exception_of_its_own(
     exc.__traceback__ = None
 
 
+def lose() -> None:
+    try:
+        try:
+            raise KeyError
+        except KeyError:
+            raise OSError  # noqa: B904
+    except OSError as exc:
+        raise SMTPConnectionError("lost") from exc
+
+
 def test_an_exception_that_is_kept_can_be_without_frames() -> None:
     """And so can its causes, whether they were named or not."""
     with pytest.raises(SMTPConnectionError) as info:
-        try:
-            try:
-                raise KeyError
-            except KeyError:
-                raise OSError  # noqa: B904
-        except OSError as exc:
-            raise SMTPConnectionError("lost") from exc
+        lose()
     kept = without_frames(info.value)
     links = [kept, kept.__cause__, getattr(kept.__cause__, "__context__", None)]
     assert [type(link) for link in links] == [SMTPConnectionError, OSError, KeyError]

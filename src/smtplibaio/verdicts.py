@@ -137,7 +137,7 @@ def _errors(replies: Iterable[Reply]) -> Iterable[SMTPException]:
         try:
             check_reply(reply, "RCPT")
         except SMTPCommandFailedError as exc:
-            yield exc
+            yield exc.with_traceback(None)  # which holds the list that it goes to
 
 
 class SendResult(dict[str, Reply]):
