@@ -1,4 +1,4 @@
-"""A strict SMTP server (RFC 5321, 2920, 4954) that notes what a client does wrong.
+"""A strict SMTP server (RFC 5321, 2920, 3030, 4954) that notes a client's mistakes.
 
 Rules:
 
@@ -8,6 +8,8 @@ Rules:
    loop pass before it answers, and notes what comes meanwhile.
 3. A message is stored as its final reply is due; a server that dies then has stored it.
 4. The server misbehaves once, when it is told to (`strike`), and never by itself.
+5. BDAT takes as many octets as it says, also where it is refused; what is behind them
+   is the next command, whatever it looks like.
 """
 
 from __future__ import annotations
@@ -26,17 +28,20 @@ from conversation import reset
 
 #: close: FIN; drop: FIN of the server's half, and what comes is still taken and stored;
 #: reset: RST; mute: half a reply, then none, but what comes is taken and stored;
-#: stall: nothing is read any more; farewell: 421 and FIN.
-Event = Literal["close", "drop", "reset", "mute", "stall", "farewell"]
+#: stall: nothing is read any more; farewell: 421 and FIN; refuse: where content is on
+#: its way, its final reply comes at once, and is 552; the rest is read for nothing.
+Event = Literal["close", "drop", "reset", "mute", "stall", "farewell", "refuse"]
 
 #: Turns of the loop between a command and its reply.
 PATIENCE = 10
 
 #: Lines that look like a command; no test sends such content or such credentials.
 _COMMAND = re.compile(
-    rb"(?:EHLO|HELO|DATA|RSET|NOOP|VRFY|EXPN|HELP|QUIT|AUTH)\b|MAIL FROM:|RCPT TO:"
+    rb"(?:EHLO|HELO|DATA|BDAT|RSET|NOOP|VRFY|EXPN|HELP|QUIT|AUTH)\b"
+    rb"|MAIL FROM:|RCPT TO:"
 )
 _ANYWHERE_IN_GROUP = frozenset({"MAIL", "RCPT", "RSET"})
+_VERDICTS = frozenset({"MAIL", "RCPT"})
 _MAX_LINES = {"AUTH": 12288, "MAIL": 1184, "RCPT": 1042}
 
 
@@ -55,8 +60,16 @@ class StrictServer:
     Attributes:
         violations: What clients did that they may not, in words.
         stored: The messages that were accepted.
-        begun: The senders whose DATA has got its 354.
+        begun: The senders whose DATA has got its 354, or whose BDAT has come.
+        answered: The senders whose content was accepted, and who can read that.
         struck_at: What was due as the event struck, such as "CONTENT".
+        struck_sender: Whose content was about to be accepted then.
+
+    Args:
+        chunking: Whether to announce CHUNKING.
+        binarymime: Whether to announce BINARYMIME.
+        windows: Whether BDAT may come before the verdicts that it depends on, and the
+            next mail before the reply to BDAT LAST.
     """
 
     def __init__(
@@ -66,7 +79,11 @@ class StrictServer:
         mechanisms: Iterable[str] = ("CRAM-MD5", "PLAIN", "LOGIN"),
         refused: Iterable[str] = ("nobody@y.example",),
         refused_mechanisms: Iterable[str] = (),
+        refused_contents: Iterable[str] = (),
         always_354: bool = False,
+        chunking: bool = False,
+        binarymime: bool = False,
+        windows: bool = False,
         credentials: tuple[str, str] = ("user", "secret"),
         tls: ssl.SSLContext | None = None,
         receive_buffer: int | None = None,
@@ -75,13 +92,19 @@ class StrictServer:
         self.mechanisms = tuple(mechanisms)
         self.refused = frozenset(refused)
         self.refused_mechanisms = frozenset(refused_mechanisms)
+        self.refused_contents = frozenset(refused_contents)
         self.always_354 = always_354
+        self.chunking = chunking
+        self.binarymime = binarymime
+        self.windows = windows
         self.credentials = credentials
         self.violations: list[str] = []
         self.stored: list[Stored] = []
         self.begun: list[str] = []
+        self.answered: list[str] = []
         self.sessions: list[Session] = []
         self.struck_at: str | None = None
+        self.struck_sender: str | None = None
         self._tls = tls
         self._receive_buffer = receive_buffer
         self._replies = 0
@@ -141,12 +164,12 @@ class StrictServer:
         if event is not None:
             session.strike(event)
 
-    def reply_is_due(self, command: str) -> None:
+    def reply_is_due(self, due: Due) -> None:
         """Count the replies, and strike before the one that was chosen."""
         number = self._replies
         self._replies += 1
         if self._strike_at is not None and self._strike_at[0] == number:
-            self.struck_at = command
+            self.struck_at, self.struck_sender = due.command, due.accepts
             _, strike = self._strike_at
             self._strike_at = None
             strike()
@@ -159,6 +182,7 @@ class Due:
     command: str
     octets: bytes
     commit: Callable[[], None] | None
+    accepts: str | None = None  # the sender whose content it accepts
 
 
 class Session(asyncio.Protocol):
@@ -184,6 +208,13 @@ class Session(asyncio.Protocol):
         self._size: int | None = None
         self._recipients: list[str] = []
         self._exchange: Exchange | None = None
+        self._is_binary = False
+        self._chunk = 0  # octets of the BDAT that are still to come
+        self._is_last = False
+        self._content: bytearray | None = None  # what BDAT has brought
+        self._is_early = False  # the content has had its final reply
+        self._resets = 0  # and what calls for one
+        self._must_reset = False
 
     # The transport
 
@@ -221,6 +252,9 @@ class Session(asyncio.Protocol):
             if self._state == "content":
                 if not self._read_content():
                     return
+            elif self._state == "chunk":
+                if not self._read_chunk():
+                    return
             elif (line := self._line()) is not None:
                 self._serial += 1
                 self._take(line)
@@ -245,7 +279,8 @@ class Session(asyncio.Protocol):
             verb = "AUTH"
         if len(line) + 2 > _MAX_LINES.get(verb, 512):
             self._violation("a line too long", line)
-        if not (self._is_grouping and verb in _ANYWHERE_IN_GROUP):
+        # BDAT blocks, if it does, once its octets are there.
+        if not (self._is_grouping and verb in _ANYWHERE_IN_GROUP) and verb != "BDAT":
             self._blocker = verb
         if self._state == "auth":
             assert self._exchange is not None
@@ -270,10 +305,11 @@ class Session(asyncio.Protocol):
         code: int,
         *lines: str,
         commit: Callable[[], None] | None = None,
+        accepts: str | None = None,
     ) -> None:
         first, *others = lines or ("",)
         texts = [f"{self._serial} {command} {first}".rstrip(), *others]
-        self._say(command, code, texts, commit)
+        self._say(command, code, texts, commit, accepts)
 
     def _say(
         self,
@@ -281,27 +317,24 @@ class Session(asyncio.Protocol):
         code: int,
         texts: list[str],
         commit: Callable[[], None] | None = None,
+        accepts: str | None = None,
     ) -> None:
         separators = ["-"] * (len(texts) - 1) + [" "]
         octets = "".join(
             f"{code}{separator}{text}\r\n"
             for separator, text in zip(separators, texts, strict=True)
         )
-        self._dues.append(Due(command, octets.encode(), commit))
+        self._dues.append(Due(command, octets.encode(), commit, accepts))
         if not self._is_flushing:
             self._is_flushing = True
-            self._wait(PATIENCE)
-
-    def _wait(self, turns: int) -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_soon(self._wait, turns - 1) if turns else self._flush()
+            after(PATIENCE, self._flush)
 
     def _flush(self) -> None:
         self._is_flushing = False
         self._blocker = None
         while self._dues and self._event not in ("stall", "farewell"):
             if self._event is None:
-                self.server.reply_is_due(self._dues[0].command)
+                self.server.reply_is_due(self._dues[0])
             if not self._dues or self._event in ("stall", "farewell"):
                 return
             due = self._dues.pop(0)
@@ -309,6 +342,8 @@ class Session(asyncio.Protocol):
                 due.commit()
             if self._event is None:
                 self.transport.write(due.octets)
+                if due.accepts is not None:
+                    self.server.answered.append(due.accepts)
                 if due.command == "QUIT":
                     self.is_over = True
                     self.transport.close()
@@ -321,6 +356,9 @@ class Session(asyncio.Protocol):
 
     def strike(self, event: Event) -> None:
         """Let it happen to this session."""
+        if event == "refuse":
+            self._refuse_early()
+            return
         self._event = event
         if event in ("close", "drop", "reset", "mute"):
             self._flush()  # nobody hears the replies, but what they say holds
@@ -341,6 +379,16 @@ class Session(asyncio.Protocol):
             case "stall":
                 self.transport.pause_reading()
 
+    def _refuse_early(self) -> None:
+        is_begun = self._state == "chunk" or (
+            self._state == "content" and bool(self._received)
+        )
+        if is_begun and not self._dues and not self._is_early:
+            self._is_early = True
+            self._serial += 1
+            self._refuse_content(552, "too much")
+            self._flush()
+
     def recover(self) -> None:
         """Say now what was due."""
         if self.is_over or self._event not in ("mute", "stall"):
@@ -356,7 +404,7 @@ class Session(asyncio.Protocol):
     # Commands
 
     def _ehlo(self, name: str) -> None:
-        self._forget()
+        self._reset()
         self._is_esmtp = True
         keywords = [
             "SIZE 1000000",
@@ -365,19 +413,31 @@ class Session(asyncio.Protocol):
         ]
         if self.server.pipelining:
             keywords.append("PIPELINING")
+        if self.server.chunking:
+            keywords.append("CHUNKING")
+        if self.server.binarymime:
+            keywords.append("BINARYMIME")
         self._reply("EHLO", 250, name, *keywords)
 
     def _helo(self, name: str) -> None:
-        self._forget()
+        self._reset()
         self._is_esmtp = False
         self._reply("HELO", 250, name)
 
+    def _reset(self) -> None:
+        self._forget()
+        self._resets += 1
+        self._must_reset = False
+
     def _forget(self) -> None:
-        self._sender = self._size = None
+        self._sender = self._size = self._content = None
         self._recipients = []
+        self._is_binary = False
 
     def _mail(self, argument: str) -> None:
         match = re.fullmatch(r"FROM:<([^>]*)>((?: \S+)*)", argument)
+        if self._must_reset:
+            self._violation("no RSET after a refused BDAT", argument.encode())
         if match is None or self._is_esmtp is None or self._sender is not None:
             why = "a nested MAIL" if self._sender is not None else "a wrong MAIL"
             self._violation(why, argument.encode())
@@ -386,6 +446,9 @@ class Session(asyncio.Protocol):
         sender, parameters = match.groups()
         if parameters and not self._is_esmtp:
             self._violation("a parameter without EHLO", argument.encode())
+        self._is_binary = " BODY=BINARYMIME" in parameters
+        if self._is_binary and not self.server.binarymime:
+            self._violation("BINARYMIME is not offered", argument.encode())
         size = re.search(r" SIZE=(\d+)", parameters)
         self._size = int(size[1]) if size else None
         self._sender = sender
@@ -402,6 +465,8 @@ class Session(asyncio.Protocol):
             self._reply("RCPT", 250, f"<{match[1]}>")
 
     def _data(self, argument: str) -> None:
+        if self._is_binary or self._content is not None:
+            self._violation("DATA where only BDAT may be", argument.encode())
         if self._sender is None:
             self._reply("DATA", 503)
         elif not self._recipients and not self.server.always_354:
@@ -428,32 +493,108 @@ class Session(asyncio.Protocol):
         self._state = "command"
         self._check_content(content)
         content = re.sub(rb"(?m)^\.", b"", content)
-        if self._size is not None and content and len(content) != self._size:
-            self._violation(f"not the {self._size} octets of SIZE", content)
         if not self._is_grouping:
             self._blocker = "CONTENT"
-        if self._recipients:
-            assert self._sender is not None
-            mail = Stored(self._sender, tuple(self._recipients), content)
-            text = f"<{self._sender}>"
-            commit = lambda: self.server.stored.append(mail)  # noqa: E731
-            self._reply("CONTENT", 250, text, commit=commit)
-        else:
-            self._reply("CONTENT", 554, "no valid recipients")
-        self._forget()
+        self._content_complete(content)
         return True
 
+    def _content_complete(self, content: bytes) -> None:
+        """Judge a message, and forget its transaction."""
+        sender, is_early = self._sender, self._is_early
+        if self._size is not None and content and len(content) != self._size:
+            self._violation(f"not the {self._size} octets of SIZE", content)
+        if is_early:
+            self._blocker = None  # its reply is long since there
+        elif sender is None or not self._recipients:
+            self._refuse_content(554, "no valid recipients")
+        elif sender in self.server.refused_contents:
+            self._refuse_content(554, f"<{sender}>")
+        else:
+            mail = Stored(sender, tuple(self._recipients), content)
+            commit = lambda: self.server.stored.append(mail)  # noqa: E731
+            self._reply("CONTENT", 250, f"<{sender}>", commit=commit, accepts=sender)
+        self._is_early = False
+        self._forget()
+
+    # BDAT
+
+    def _bdat(self, argument: str) -> None:
+        match = re.fullmatch(r"(\d+)( LAST)?", argument)
+        if match is None or not self.server.chunking:
+            self._violation("a wrong BDAT", argument.encode())
+            self._reply("BDAT", 501, argument)
+            return
+        if self._must_reset:
+            self._violation("a BDAT behind a refused one", argument.encode())
+        is_early = any(due.command in _VERDICTS for due in self._dues)
+        if is_early and not self.server.windows:
+            self._violation("BDAT before the verdicts", argument.encode())
+        if self._sender is not None and self._recipients and self._content is None:
+            self.server.begun.append(self._sender)
+        self._content = bytearray() if self._content is None else self._content
+        self._chunk, self._is_last = int(match[1]), match[2] is not None
+        self._state = "chunk"
+        if not self._chunk:
+            self._read_chunk()
+
+    def _read_chunk(self) -> bool:
+        """Take octets of a BDAT; tell whether all of them are there."""
+        assert self._content is not None
+        octets = self._received[: self._chunk]
+        del self._received[: self._chunk]
+        self._content += octets
+        self._chunk -= len(octets)
+        if self._chunk:
+            return False
+        self._state = "command"
+        if not (self._is_grouping and (self.server.windows or not self._is_last)):
+            self._blocker = "BDAT"
+        if self._is_last:
+            content = bytes(self._content)
+            self._check_content(content)
+            self._content_complete(content)
+        elif self._is_early:
+            self._forget()
+            self._is_early, self._blocker = False, None
+        elif self._sender is None or not self._recipients:
+            self._refuse_content(503, "no valid recipients", command="BDAT")
+        else:
+            self._reply("BDAT", 250, f"<{self._sender}>")
+        return True
+
+    def _refuse_content(self, code: int, text: str, command: str = "CONTENT") -> None:
+        """Say no, and want RSET for a refused BDAT, when the client knows of it.
+
+        RFC 3030 2: "A RSET command MUST be issued to clear the transaction".
+        """
+        if self._content is None:
+            self._reply(command, code, text)
+            return
+        self._resets += 1
+        number = self._resets
+
+        def demand() -> None:
+            self._must_reset = self._resets == number
+
+        # What was on its way already is no fault.
+        patience = PATIENCE if self._is_grouping else 0
+        self._reply(command, code, text, commit=lambda: after(patience, demand))
+
     def _check_content(self, content: bytes) -> None:
+        if not self._is_binary and content and not content.endswith(b"\r\n"):
+            self._violation("no end of the last line in the content", content[-60:])
         for line in content.split(b"\r\n"):
+            if _COMMAND.match(line):
+                self._violation("a command in the content", line)
+            if self._is_binary:
+                continue
             if b"\r" in line or b"\n" in line:
                 self._violation("a bare CR or LF in the content", line)
             if len(line) > 998 + line.startswith(b"."):
                 self._violation("a line too long in the content", line)
-            if _COMMAND.match(line):
-                self._violation("a command in the content", line)
 
     def _rset(self, argument: str) -> None:
-        self._forget()
+        self._reset()
         self._reply("RSET", 250)
 
     def _noop(self, argument: str) -> None:
@@ -513,6 +654,12 @@ class Session(asyncio.Protocol):
             self._reply("AUTH", 235, name)
         else:
             self._reply("AUTH", 535, name)
+
+
+def after(turns: int, call: Callable[[], None]) -> None:
+    """Call it when so many turns of the loop have passed."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(after, turns - 1, call) if turns else call()
 
 
 class Exchange:

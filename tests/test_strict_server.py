@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from strict_server import Event, Stored, StrictServer
+from strict_server import PATIENCE, Event, Stored, StrictServer
 
 from smtplibaio import SMTP
 
@@ -127,6 +127,133 @@ async def test_what_a_client_does_wrong_is_noted(
             assert server.violations == []
             await client.say(said, replies=replies)
         assert violation in server.violations[0]
+
+
+BDAT = b"BDAT 11 LAST\r\n\0\r.\r\n.\r\na\r\n"
+BINARY = b"MAIL FROM:<a@x.example> BODY=BINARYMIME\r\n"
+
+
+async def test_bdat_takes_as_many_octets_as_it_says() -> None:
+    """A16: one more is a command, one less takes the next command in."""
+    offered = {"chunking": True, "binarymime": True}
+    async with StrictServer(**offered) as server, talk(server) as client:
+        await client.say(EHLO)
+        await client.say(BINARY, RCPT, replies=2)
+        assert await client.say(b"BDAT 4\r\na\nb\0", BDAT, replies=2) == [
+            "250 4 BDAT <a@x.example>",
+            "250 5 CONTENT <a@x.example>",
+        ]
+        content = b"a\nb\0\0\r.\r\n.\r\na\r\n"
+        assert server.stored == [Stored("a@x.example", ("b@y.example",), content)]
+        assert server.begun == server.answered == ["a@x.example"]
+        await client.say(MAIL, RCPT, replies=2)
+        assert await client.say(b"BDAT 0 LAST\r\n") == ["250 8 CONTENT <a@x.example>"]
+        assert server.stored[1].content == b""
+        assert server.violations == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "violation"),
+    [
+        pytest.param([(b"BDAT 3 LAST\r\na\r\nb\r\n", 2)], "no command", id="A16-short"),
+        pytest.param(
+            [(b"BDAT 11 LAST\r\na\r\nNOOP\r\n\r\n", 1)],
+            "a command in the content",
+            id="A16-long",
+        ),
+        pytest.param([(b"BDAT 1 LAST\r\na", 1)], "no end of the last line", id="line"),
+        pytest.param([(b"BDAT 4 LAST\r\na\n\r\n", 1)], "a bare CR or LF", id="bare-LF"),
+        pytest.param([(b"BDAT LAST\r\n", 1)], "a wrong BDAT", id="no-size"),
+        pytest.param(
+            [(b"BDAT 0\r\n", 1), (b"DATA\r\n", 1)], "only BDAT may", id="A17-DATA"
+        ),
+        pytest.param(
+            [(b"RSET\r\n", 1), (BINARY, 1)], "BINARYMIME is not", id="not-offered"
+        ),
+        pytest.param(
+            [(b"RSET\r\n", 1), (MAIL + RCPT + b"BDAT 0 LAST\r\n", 3)],
+            "before the verdicts",
+            id="F12-early",
+        ),
+        pytest.param(
+            [(b"BDAT 0 LAST\r\n" + MAIL, 2)], "the reply to BDAT", id="group-LAST"
+        ),
+        pytest.param(
+            [(b"RSET\r\n", 1), (b"BDAT 0\r\n", 1), (b"NOOP\r\n", 1), (MAIL, 1)],
+            "no RSET after a refused BDAT",
+            id="F13-no-RSET",
+        ),
+        pytest.param(
+            [
+                (said, 1)
+                for said in (b"RSET\r\n", b"BDAT 0\r\n", b"NOOP\r\n", b"BDAT 1\r\na")
+            ],
+            "a BDAT behind a refused one",
+            id="F13-more",
+        ),
+    ],
+)
+async def test_what_a_client_does_wrong_with_bdat_is_noted(
+    steps: list[tuple[bytes, int]], violation: str
+) -> None:
+    async with StrictServer(chunking=True) as server, talk(server) as client:
+        await client.say(EHLO)
+        await client.say(MAIL, RCPT, replies=2)
+        for said, replies in steps:
+            assert server.violations == []
+            await client.say(said, replies=replies)
+        assert any(violation in noted for noted in server.violations)
+
+
+async def test_bdat_may_come_at_once_where_windows_are_agreed_on() -> None:
+    """F12: what is refused is read for nothing; RSET makes good."""
+    async with (
+        StrictServer(chunking=True, windows=True) as server,
+        talk(server) as client,
+    ):
+        await client.say(EHLO)
+        nobody = b"RCPT TO:<nobody@y.example>\r\n"
+        bdat = b"BDAT 3 LAST\r\na\r\n"
+        said = (MAIL, nobody, bdat, MAIL, RCPT, bdat)
+        assert (await client.say(*said, replies=6))[2:] == [
+            "554 4 CONTENT no valid recipients",
+            "250 5 MAIL <a@x.example>",
+            "250 6 RCPT <b@y.example>",
+            "250 7 CONTENT <a@x.example>",
+        ]
+        await client.say(b"NOOP\r\n")
+        await client.say(b"RSET\r\n")
+        await client.say(MAIL, RCPT, bdat, replies=3)
+        assert server.stored == [Stored("a@x.example", ("b@y.example",), b"a\r\n")] * 2
+        assert server.violations == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "begun", "rest", "refusal"),
+    [
+        ((MAIL, RCPT, b"DATA\r\n"), b"half a", b"line\r\n.\r\n", "552 5 CONTENT"),
+        ((MAIL, RCPT), b"BDAT 3 LAST\r\na", b"\r\n", "552 5 CONTENT"),
+        ((MAIL, RCPT), b"BDAT 3\r\na", b"\r\n", "552 5 CONTENT"),
+    ],
+    ids=["DATA", "LAST", "chunk"],
+)
+async def test_the_server_refuses_what_has_not_ended(
+    begin: tuple[bytes, ...], begun: bytes, rest: bytes, refusal: str
+) -> None:
+    """E13: what still comes is read for nothing."""
+    async with StrictServer(chunking=True) as server, talk(server) as client:
+        await client.say(EHLO)
+        server.strike("refuse")
+        await client.say(*begin, replies=len(begin))
+        client._writer.write(begun)
+        for _ in range(2 * PATIENCE):
+            await asyncio.sleep(0)
+        server.strike("refuse")
+        server.strike("refuse")
+        assert (await client.reply()).startswith(refusal)
+        (reply,) = await client.say(rest, b"RSET\r\n")
+        assert reply.endswith(" RSET")
+        assert server.stored == server.violations == []
 
 
 @pytest.mark.parametrize(
