@@ -15,6 +15,7 @@ from real_servers import PASSWORD, USERNAME, RealServer
 
 from smtplibaio import (
     SMTP,
+    Mail,
     SMTPAuthenticationError,
     SMTPCommandNotSupportedError,
     SMTPException,
@@ -243,3 +244,46 @@ async def test_a_mail_is_stored_octet_for_octet_for_the_known_recipient_only(
     stored = server.mails("bob@mx.example")[-1]
     assert stored.endswith(CONTENT.replace(b"\r\n", b"\n"))
     assert server.mails("nobody@mx.example") == []
+
+
+def numbered(number: int) -> bytes:
+    """Give a mail that is like no other, of a size of its own, with dots at stake."""
+    lines = [b"%d.%d.%d" % (number, n, n * number) for n in range(number * 20)]
+    return (
+        b"X-Number: %d\r\nDate: Fri, 21 Nov 1997 09:55:06 -0600\r\n"
+        b"Message-ID: <run.%d@mx.example>\r\nFrom: alice@mx.example\r\n\r\n"
+        b"%s\r\n.\r\n..%d\r\n"
+    ) % (number, number, b"\r\n.".join(lines), number)
+
+
+@pytest.mark.parametrize(
+    ("window", "mailbox"), [(1, "carol@mx.example"), (8, "alice@mx.example")]
+)
+async def test_a_run_of_mails_is_stored_once_each_octet_for_octet(
+    with_cyrus: RealServer, window: int, mailbox: str
+) -> None:
+    """A10: a hundred, as fast as they go; one recipient of each is refused."""
+    assert with_cyrus.mails(mailbox) == []
+    mails = [
+        Mail(numbered(n), "alice@mx.example", [mailbox, "nobody@mx.example"])
+        for n in range(100)
+    ]
+    said: list[str] = []
+    async with SMTP(
+        "localhost", with_cyrus.port, on_event=lambda event: said.append(str(event))
+    ) as client:
+        outcomes = [outcome async for outcome in client.send_many(mails, window=window)]
+        assert (await client.noop()).code == 250
+    assert [outcome.mail for outcome in outcomes] == mails
+    assert {outcome.status for outcome in outcomes} == {"partial"}
+    verb = "C: DATA" if window == 1 else "C: BDAT"
+    assert sum(line.startswith(verb) for line in said) == 100
+    names = {outcome.result.queue_id for outcome in outcomes if outcome.result}
+    assert len(names - {None}) == 100
+    async with asyncio.timeout(60):
+        while len(with_cyrus.mails(mailbox)) < 100:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # Postfix tells nobody when it delivers
+    mark = b"X-Number: "
+    stored = [mail[mail.index(mark) :] for mail in with_cyrus.mails(mailbox)]
+    expected = [numbered(n).replace(b"\r\n", b"\n") for n in range(100)]
+    assert sorted(stored) == sorted(expected)
