@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -90,7 +91,9 @@ async def test_every_item_comes_once_and_in_order(make: Any, ahead: int) -> None
     await supply.close()
 
 
-@pytest.mark.parametrize("source", [3, None, "text", b"octets", object()])
+@pytest.mark.parametrize(
+    "source", [3, None, "text", b"octets", object(), EmailMessage()]
+)
 async def test_what_is_no_iterable_is_refused(source: object) -> None:
     with pytest.raises(SMTPArgumentError, match=type(source).__name__):
         Supply(source, 1)

@@ -12,7 +12,7 @@ from .commanding import CommandingClient
 from .content import Message
 from .envelope import Envelope
 from .fitting import prepare
-from .mails import Mail, Outcome
+from .mails import Mail
 from .many import Course, Outcomes
 from .parameters import Notify
 from .pipeline import Pipeline
@@ -171,7 +171,7 @@ class MailingClient(CommandingClient):
         messages: Iterable[Mail | Message] | AsyncIterable[Mail | Message],
         *,
         window: int = 1,
-    ) -> AsyncIterator[Outcome]:
+    ) -> Outcomes:
         """Send mails on this connection, in as few turns as there can be.
 
         `async for outcome in client.send_many(mails)` sends them as the outcomes are

@@ -51,9 +51,10 @@ class Supply:
         self._iterator: Iterator[Any] | None = None
         self._items: AsyncIterator[Any] | None = None
         self._error: BaseException | None = None
+        is_one = isinstance(source, (str, bytes)) or hasattr(source, "as_bytes")
         if isinstance(source, AsyncIterable):
             self._items = aiter(source)
-        elif isinstance(source, Iterable) and not isinstance(source, (str, bytes)):
+        elif isinstance(source, Iterable) and not is_one:
             self._iterator = iter(source)
         else:
             raise SMTPArgumentError(
