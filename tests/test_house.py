@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,6 +151,25 @@ def test_the_public_names_are_those_of_the_readme() -> None:
 def test_every_public_name_is_there_and_documented() -> None:
     for name in smtplibaio.__all__:
         assert getattr(smtplibaio, name).__doc__, name
+
+
+def test_names_are_imported_when_they_are_asked_for() -> None:
+    """`import smtplibaio` costs next to nothing, and all that one expects is there."""
+    script = (
+        "import sys, smtplibaio as s\n"
+        "print([m for m in sys.modules if m.startswith('smtplibaio.')])\n"
+        "assert {*s.__all__, 'exceptions', 'smtp'} == {*dir(s)}\n"
+        "assert s.SMTP is s.SMTP is s.smtp.SMTP and s.exceptions and s.events\n"
+        "s.nothing\n"
+    )
+    ran = subprocess.run(  # the tests have imported everything already
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert ran.stdout == "[]\n"
+    assert ran.stderr.splitlines()[-1] == (
+        "AttributeError: module 'smtplibaio' has no attribute 'nothing'"
+    )
+    assert set(dir(smtplibaio)) >= set(smtplibaio.__all__)
 
 
 def test_everything_that_raises_is_in_the_readme() -> None:

@@ -87,6 +87,12 @@ def test_starttls_is_one_of_three_words(value: Any) -> None:
         SMTP(starttls=value)
 
 
+@pytest.mark.parametrize("value", ["", "never", 2, []])
+def test_chunking_is_yes_or_no_or_where_it_has_to_be(value: Any) -> None:
+    with pytest.raises(SMTPArgumentError, match="chunking is True, False or None"):
+        SMTP(chunking=value)
+
+
 @pytest.mark.parametrize("starttls", ["required", "opportunistic"])
 def test_there_is_no_tls_within_tls(starttls: Any) -> None:
     endpoint = Endpoint(context=ssl.create_default_context())

@@ -94,7 +94,6 @@ class Course:
         self._is_over = False
         self._is_busy = False
         self._is_abandoned = False
-        self._has_failed = False
 
     async def next(self) -> Outcome:
         """Give the next outcome."""
@@ -106,8 +105,6 @@ class Course:
         try:
             if self._run is None:
                 self._run = await self._started()
-            if self._has_failed:
-                await asyncio.sleep(0)  # what is not sent waits for nobody; others do
             outcome = await self._run.next()
         except BaseException:
             await self._close()
@@ -119,7 +116,6 @@ class Course:
         if outcome is None:
             await self._close()
             raise StopAsyncIteration
-        self._has_failed = outcome.result is None
         return outcome
 
     async def _started(self) -> Run | Window:
