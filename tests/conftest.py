@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
-from conversation import CUTS, client, serve
+from conversation import CUTS, client, serve, session
 
 
 def open_sockets() -> set[str]:
@@ -52,9 +52,31 @@ def cut_client(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 @pytest.fixture(params=CUTS)
+def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Give `conversation.session` with the server's answers cut in each way."""
+    return partial(session, cut=request.param)
+
+
+@pytest.fixture(params=CUTS)
 def cut_serve(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Give `conversation.serve` with the server's answers cut in each way."""
     return partial(serve, cut=request.param)
+
+
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Any]:
+    """Stop the loop's clock; give what advances it."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+
+    async def advance(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        for _ in range(6):
+            await asyncio.sleep(0)
+
+    return advance
 
 
 @pytest.fixture(scope="session")

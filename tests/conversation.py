@@ -28,7 +28,7 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from textwrap import dedent
@@ -284,3 +284,21 @@ async def client(
     async with serve(script, cut=cut, tls=tls, implicit_tls=implicit_tls) as server:
         async with make(server.host, server.port, fqdn, **options) as smtp:
             yield smtp
+
+
+@asynccontextmanager
+async def session(*parts: str, **options: Any) -> AsyncIterator[SMTP]:
+    """Connect a client; the script is put together from parts."""
+    lines = [line.strip() for part in parts for line in part.splitlines()]
+    async with (
+        asyncio.timeout(10),
+        client("\n".join(filter(None, lines)), **options) as smtp,
+    ):
+        yield smtp
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Step the loop until something is so."""
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0)

@@ -5,25 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-from conversation import client
 
 from smtplibaio import SMTP, Pipeline, Reply
 
 
 class Mishap(Exception):
     """Something that has nothing to do with SMTP."""
-
-
-@asynccontextmanager
-async def session(*parts: str, **options: Any) -> AsyncIterator[SMTP]:
-    """Connect a client; the script may be put together from parts."""
-    lines = [line.strip() for part in parts for line in part.splitlines()]
-    script = "\n".join(filter(None, lines))
-    async with asyncio.timeout(10), client(script, **options) as smtp:
-        yield smtp
 
 
 @asynccontextmanager
@@ -34,13 +23,6 @@ async def raising(
     with pytest.raises(error, match=match):
         async with asyncio.timeout(5), smtp.pipeline() as p:
             yield p
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Step the loop until something is so."""
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 def is_awaited(smtp: SMTP, what: str) -> Callable[[], bool]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conversation import Peer, Server, client, serve
+from conversation import Peer, Server, client, serve, until
 
 from smtplibaio import (
     SMTP,
@@ -57,13 +57,6 @@ async def serve_in_turn(*scripts: str) -> AsyncIterator[int]:
             await performance
             if server.mismatch is not None:
                 raise server.mismatch
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until something is true."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 # States and methods

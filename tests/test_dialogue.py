@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from conversation import client, reset
+from conversation import client, reset, until
 
 from smtplibaio import (
     SMTP,
@@ -27,13 +27,6 @@ HELLO = "S: 220 hi\nC: EHLO client.example\nS: 250 mx\n"
 #: More than the buffers of two sockets and two transports hold.
 LARGE = b"x" * 76 + b"\r\n"
 LARGE *= 20_000_000 // len(LARGE)
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Step the loop until something is so."""
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 def is_due(smtp: SMTP, what: str) -> Callable[[], bool]:
@@ -311,22 +304,6 @@ async def test_a_reset_in_the_middle_of_a_line_is_no_unknown() -> None:
 
 
 # How long it takes
-
-
-@pytest.fixture
-async def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Any]:
-    """Stop the loop's clock; give what advances it."""
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: now)
-
-    async def advance(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-        for _ in range(6):
-            await asyncio.sleep(0)
-
-    return advance
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
-from functools import partial
 from typing import Any
 
 import pytest
-from conversation import CUTS, client, serve
+from conversation import serve
 
 from smtplibaio import (
     SMTP,
@@ -45,23 +43,6 @@ MAIL = GROUP + (
     "C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: hi\nC: .\nS: 250 queued as 4F2A01\n"
 )
 CHUNK = GROUP + "S: 250 ok\nS: 250 ok\nC: BDAT 4 LAST\nC: hi\nS: 250 taken\n"
-
-
-@asynccontextmanager
-async def session(*parts: str, **options: Any) -> AsyncIterator[SMTP]:
-    """Connect a client; the script is put together from parts."""
-    lines = [line.strip() for part in parts for line in part.splitlines()]
-    async with (
-        asyncio.timeout(5),
-        client("\n".join(filter(None, lines)), **options) as smtp,
-    ):
-        yield smtp
-
-
-@pytest.fixture(params=CUTS)
-def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `session` with the server's answers cut in each way."""
-    return partial(session, cut=request.param)
 
 
 async def send_one(smtp: SMTP) -> None:

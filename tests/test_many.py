@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
-from functools import partial
+from contextlib import aclosing, suppress
 from itertools import repeat
 from typing import Any
 
 import pytest
-from conversation import CUTS, client
+from conversation import client, session
 
 from smtplibaio import (
     SMTP,
@@ -83,23 +82,6 @@ class Source:
 async def steps(number: int = 20) -> None:
     for _ in range(number):
         await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def session(*parts: str, **options: Any) -> AsyncIterator[SMTP]:
-    """Connect a client; the script is put together from parts."""
-    lines = [line.strip() for part in parts for line in part.splitlines()]
-    async with (
-        asyncio.timeout(5),
-        client("\n".join(filter(None, lines)), **options) as smtp,
-    ):
-        yield smtp
-
-
-@pytest.fixture(params=CUTS)
-def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `session` with the server's answers cut in each way."""
-    return partial(session, cut=request.param)
 
 
 async def send(smtp: SMTP, number: int) -> None:

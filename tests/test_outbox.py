@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import pytest
-from conversation import CUTS
-from pipelining import (
-    Mishap,
-    begin,
-    is_awaited,
-    outcomes,
-    raising,
-    session,
-    until,
-)
+from conversation import session, until
+from pipelining import Mishap, begin, is_awaited, outcomes, raising
 
 from smtplibaio import (
     SMTP,
@@ -53,12 +44,6 @@ NEXT = f"""{BEGIN}
     C: next
     S: 250 next
 """
-
-
-@pytest.fixture(params=CUTS)
-def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `session` with the server's answers cut in each way."""
-    return partial(session, cut=request.param)
 
 
 async def give_next(smtp: SMTP) -> None:

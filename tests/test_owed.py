@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,22 +37,6 @@ async def owed(late: list[tuple[str, float | None]]) -> Owed:
     return Owed(
         asyncio.get_running_loop(), lambda what, limit: late.append((what, limit))
     )
-
-
-@pytest.fixture
-async def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Any]:
-    """Stop the loop's clock; give what advances it."""
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: now)
-
-    async def advance(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-        for _ in range(6):
-            await asyncio.sleep(0)
-
-    return advance
 
 
 # To whom

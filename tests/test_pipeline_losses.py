@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
-from conversation import CUTS
-from pipelining import Mishap, begin, is_awaited, raising, session, until
+from conversation import session, until
+from pipelining import Mishap, begin, is_awaited, raising
 
 from smtplibaio import (
     SMTPConnectionLostError,
@@ -41,12 +39,6 @@ TRANSACTION = """
 
 #: One line with its end, and so one block with the final dot.
 HI = b"hi\r\n"
-
-
-@pytest.fixture(params=CUTS)
-def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `session` with the server's answers cut in each way."""
-    return partial(session, cut=request.param)
 
 
 def a_hundred(end: str) -> str:

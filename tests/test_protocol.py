@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pytest
-from conversation import Cut, client, reset, serve
+from conversation import Cut, client, reset, serve, until
 
 from smtplibaio import (
     SMTP_SSL,
@@ -80,13 +80,6 @@ async def streams(
             task.cancel()
         await asyncio.wait(playing)
         await protocol.close()
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Step the loop until something is so."""
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 def root(exc: BaseException) -> BaseException:
@@ -454,22 +447,6 @@ async def test_a_transport_that_somebody_aborts_is_a_lost_connection() -> None:
 
 
 # Deadlines
-
-
-@pytest.fixture
-async def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Any]:
-    """Stop the loop's clock; give what advances it."""
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: now)
-
-    async def advance(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-        for _ in range(4):
-            await asyncio.sleep(0)
-
-    return advance
 
 
 async def test_a_greeting_that_never_comes_has_a_deadline(clock: Any) -> None:

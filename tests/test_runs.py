@@ -7,11 +7,10 @@ import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
-from functools import partial
 from typing import Any
 
 import pytest
-from conversation import CUTS, client
+from conversation import session
 
 from smtplibaio import (
     SMTP,
@@ -77,23 +76,6 @@ def turns(*numbers: int) -> str:
         group = "" if following is None else sized(following)
         script += GO + CONTENT.format(number) + group + TAKEN.format(number)
     return script
-
-
-@asynccontextmanager
-async def session(*parts: str, **options: Any) -> AsyncIterator[SMTP]:
-    """Connect a client; the script is put together from parts."""
-    lines = [line.strip() for part in parts for line in part.splitlines()]
-    async with (
-        asyncio.timeout(5),
-        client("\n".join(filter(None, lines)), **options) as smtp,
-    ):
-        yield smtp
-
-
-@pytest.fixture(params=CUTS)
-def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `session` with the server's answers cut in each way."""
-    return partial(session, cut=request.param)
 
 
 async def run(smtp: SMTP, *mails: Any, **options: Any) -> list[Outcome]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import product
 from typing import Any
 
 import pytest
-from conversation import client, reset
+from conversation import client, reset, until
 
 from smtplibaio import (
     SMTP,
@@ -41,13 +41,6 @@ FULL_BLOCK = LINE * (BLOCK // len(LINE))
 LARGE = FULL_BLOCK * 320
 
 ADDRESSES = ("a@x.example", "b@y.example")
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Step the loop until something is so."""
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 # The server's end

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import pytest
-from conversation import CUTS, client
+from conversation import session
 
 from smtplibaio import (
     SMTP,
@@ -54,20 +51,6 @@ NEXT = f"""{GROUP}
     S: 250 taken
 """
 RECIPIENTS = ["b@y.example", "c@y.example"]
-
-
-@asynccontextmanager
-async def session(*parts: str, **options: Any) -> AsyncIterator[SMTP]:
-    """Connect a client; the script is put together from parts."""
-    lines = [line.strip() for part in parts for line in part.splitlines()]
-    async with client("\n".join(filter(None, lines)), **options) as smtp:
-        yield smtp
-
-
-@pytest.fixture(params=CUTS)
-def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `session` with the server's answers cut in each way."""
-    return partial(session, cut=request.param)
 
 
 async def send(smtp: SMTP, message: Any = "hi\r\n") -> SendResult:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from conversation import CUTS, client
+from conversation import session
 
 from smtplibaio import (
     SMTP,
@@ -72,23 +71,6 @@ def mail(number: int, message: Any = None, **parameters: Any) -> Mail:
 
 def mails(count: int) -> list[Mail]:
     return [mail(number) for number in range(1, count + 1)]
-
-
-@asynccontextmanager
-async def session(*parts: str, **options: Any) -> AsyncIterator[SMTP]:
-    """Connect a client; the script is put together from parts."""
-    lines = [line.strip() for part in parts for line in part.splitlines()]
-    async with (
-        asyncio.timeout(5),
-        client("\n".join(filter(None, lines)), **options) as smtp,
-    ):
-        yield smtp
-
-
-@pytest.fixture(params=CUTS)
-def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `session` with the server's answers cut in each way."""
-    return partial(session, cut=request.param)
 
 
 async def run(smtp: SMTP, given: Any, window: int = 8) -> list[Outcome]:
