@@ -481,6 +481,27 @@ async def test_a_mail_that_was_taken_for_another_is_unknown(
     assert not error.safe_to_retry
 
 
+@pytest.mark.parametrize("first", ["503 not now", "554 spam"])
+async def test_a_mail_in_the_wake_of_a_refused_one_was_judged_by_nobody(
+    cut_session: Any, first: str
+) -> None:
+    """F12: 503 to all of it, from a server that wants RSET first (RFC 3030 2)."""
+    async with cut_session(
+        HELLO,
+        whole(1, 2),
+        f"S: 250 ok\nS: 250 ok\nS: {first}\n" + "S: 503 RSET first\n" * 3,
+        RSET,
+        whole(3),
+        taken(3),
+    ) as smtp:
+        outcomes = await run(smtp, mails(3), 2)
+    assert statuses(outcomes) == ["refused", "not sent", "accepted"]
+    error = outcomes[1].error
+    assert isinstance(error, SMTPCommandFailedError)
+    assert error.code == 503
+    assert error.safe_to_retry
+
+
 # What cannot be sent
 
 

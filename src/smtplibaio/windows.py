@@ -218,6 +218,10 @@ class Window:
             self._protocol.end(SMTPProtocolError(str(exc)))
             return Outcome.of_error(item.mail, exc)
         except SMTPException as exc:
+            if self._must_reset and replies[0].code == 503:
+                # It was on its way behind one that was refused, where the server wants
+                # RSET first: nobody has judged this mail.
+                return Outcome(item.mail, None, without_frames(exc), "not sent")
             self._must_reset = True
             return Outcome.of_error(item.mail, exc)
 
