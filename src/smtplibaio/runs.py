@@ -7,7 +7,6 @@ a group" (RFC 2920 3.1). A mail that is not there yet holds nobody up.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -96,7 +95,6 @@ class Run:
         self._timeouts = timeouts
         self._ahead: Item | None = None  # the next mail, if it was there in time
         self._error: Exception | None = None  # what there was instead of one
-        self._has_failed = False
 
     async def next(self) -> Outcome | None:
         """Send one mail; give its outcome, or None where there are no more.
@@ -104,8 +102,6 @@ class Run:
         Raises:
             Exception: What the iterable raises, or the source of a content.
         """
-        if self._has_failed:
-            await asyncio.sleep(0)  # what is not sent waits for nobody, and others do
         if self._error is not None:
             raise self._error
         item, self._ahead = self._ahead, None
@@ -114,9 +110,7 @@ class Run:
             if given is END:
                 return None
             item = Item(given, self._terms)
-        outcome = await send(self._protocol, item, self._timeouts, self._next_group)
-        self._has_failed = outcome.result is None
-        return outcome
+        return await send(self._protocol, item, self._timeouts, self._next_group)
 
     def leave(self) -> None:
         """Stop between two mails."""

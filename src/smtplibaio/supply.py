@@ -83,9 +83,13 @@ class Supply:
     async def next(self) -> Any:
         """Wait for the next item; give `END` where there is none.
 
+        Others have their turn, even where there is nothing to wait for: mails that
+        cannot be sent wait for nobody, and there may be no end of them.
+
         Raises:
             Exception: What the iterable raises.
         """
+        await asyncio.sleep(0)
         while (item := self.at_once()) is NOTHING_YET:
             self._news.clear()
             await self._news.wait()

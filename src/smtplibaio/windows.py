@@ -80,7 +80,6 @@ class Window:
         self._latest: GroupWaiter | None = None
         self._must_reset = False
         self._error: Exception | None = None  # what there was instead of a mail
-        self._has_failed = False
 
     async def next(self) -> Outcome | None:
         """Give the outcome of the oldest mail, or None where there are no more.
@@ -95,8 +94,6 @@ class Window:
             raise
 
     async def _next(self) -> Outcome | None:
-        if self._has_failed:
-            await asyncio.sleep(0)  # what is not sent waits for nobody, and others do
         if len(self._items) <= self._size // 2:
             await self._fill()
         if not self._items:
@@ -111,7 +108,6 @@ class Window:
         else:
             outcome = await self._outcome_of(item, item.plan, item.waiter)
         self._items.popleft()  # not before its replies are in: see `leave`
-        self._has_failed = outcome.result is None
         return outcome
 
     def leave(self) -> None:
@@ -129,8 +125,9 @@ class Window:
             await self._reset()
         while len(self._items) < self._size and self._may_more_follow():
             try:
-                given = self._supply.at_once()
-                if given is NOTHING_YET and not self._items:
+                if self._items:
+                    given = self._supply.at_once()
+                else:
                     given = await self._supply.next()
             except Exception as exc:
                 self._error = exc
