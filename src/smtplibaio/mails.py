@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Literal
 
 from .content import Message
@@ -25,6 +26,12 @@ from .verdicts import SendResult
 __all__ = ["Mail", "Outcome", "Status"]
 
 Status = Literal["accepted", "partial", "refused", "unknown", "not sent"]
+
+
+#: The typed parameters, which a mail has by the same names.
+_NAMES = [parameter.name for parameter in fields(Parameters)]
+_DEFAULTS = tuple(parameter.default for parameter in fields(Parameters))
+_values_of = attrgetter(*_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +73,11 @@ class Mail:
         )
 
     def _parameters(self) -> Parameters | None:
-        values = (
-            self.ret,
-            self.envid,
-            self.notify,
-            self.orcpt,
-            self.require_tls or None,
-            self.deliver_by,
-            self.mt_priority,
-            self.hold_for,
-            self.hold_until,
-        )
-        if values == _NONE_GIVEN:
+        # Most mails have none, and a run has many of them.
+        values = _values_of(self)
+        if values == _DEFAULTS:
             return None
-        return Parameters(
-            ret=self.ret,
-            envid=self.envid,
-            notify=self.notify,
-            orcpt=self.orcpt,
-            require_tls=self.require_tls,
-            deliver_by=self.deliver_by,
-            mt_priority=self.mt_priority,
-            hold_for=self.hold_for,
-            hold_until=self.hold_until,
-        )
+        return Parameters(**dict(zip(_NAMES, values, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +122,6 @@ class Outcome:
             status = "refused"
         return cls(mail, None, without_frames(error), status)
 
-
-_NONE_GIVEN = (None,) * 9
 
 _REFUSALS = (
     SMTPCommandFailedError,
