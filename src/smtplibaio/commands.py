@@ -193,7 +193,7 @@ def _path_line(opening: str, mailbox: str, options: Sequence[str]) -> bytes:
         listed = parameters(options, f"{opening[:4]}'s parameters")
         checked = " " + " ".join(listed)
     line = f"{opening}:<{mailbox}>{checked}\r\n".encode()
-    return line if len(line) <= MAX_LINE else check_length(line, opening[:4])
+    return check_length(line, opening[:4])
 
 
 def bdat(size: int, *, is_last: bool) -> bytes:

@@ -259,10 +259,10 @@ class Envelope(NamedTuple):
 
     def _rcpts(self) -> list[bytes]:
         common, own = self.rcpt_options, self.own_options
-        mailboxes = self.recipients.values()
-        if not own:
-            return [rcpt(mailbox, common) for mailbox in mailboxes]
-        return [rcpt(mailbox, common + own.get(mailbox, ())) for mailbox in mailboxes]
+        return [
+            rcpt(mailbox, common + own.get(mailbox, ()))
+            for mailbox in self.recipients.values()
+        ]
 
     @property
     def body(self) -> str | None:
@@ -275,7 +275,7 @@ class Envelope(NamedTuple):
     @property
     def is_binary(self) -> bool:
         """Tell whether the content is BINARYMIME (RFC 3030 3)."""
-        return self.body == "BINARYMIME"
+        return any(map(is_binarymime, self.mail_options))
 
 
 def _called(recipients: Any) -> dict[str, list[str]]:

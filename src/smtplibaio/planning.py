@@ -156,7 +156,7 @@ def make_plan(
     """
     extensions = terms.extensions
     body = envelope.body
-    is_chunked = terms.is_chunked(is_binary=body == "BINARYMIME")
+    is_chunked = terms.is_chunked(is_binary=envelope.is_binary)
     is_grouped = terms.is_grouped
     content, needs_utf8 = fitted or fit(message, extensions)
     announced = terms.announced
