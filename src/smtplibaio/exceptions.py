@@ -317,6 +317,22 @@ class SMTPDeliveryUnknownError(SMTPException):
     safe_to_retry = False
 
 
+def is_farewell(exc: BaseException) -> bool:
+    """Tell whether a connection ended with the server's 421, which is an answer."""
+    return isinstance(exc, SMTPConnectionLostError) and exc.reply is not None
+
+
+def unknown_after(what: object) -> SMTPDeliveryUnknownError:
+    """Make the error for a mail all of which was sent, and then came no answer.
+
+    Args:
+        what: What came instead.
+    """
+    return SMTPDeliveryUnknownError(
+        f"the mail may have been accepted: all of it was sent, then {what}"
+    )
+
+
 def _verdicts(refused: Mapping[str, Any]) -> str:
     return "; ".join(
         f"{recipient} ({one_line(*reply)})" for recipient, reply in refused.items()

@@ -28,6 +28,7 @@ from .exceptions import (
     SMTPDeliveryUnknownError,
     SMTPProtocolError,
     again,
+    unknown_after,
 )
 from .framing import Chunk
 from .owed import ReplyFuture, Waiter
@@ -221,13 +222,7 @@ class Outbox:
             raise
         except asyncio.CancelledError:
             if self._is_all_sent:
-                _fail(
-                    item.future,
-                    SMTPDeliveryUnknownError(
-                        "the mail may have been accepted: all of it was sent, then the "
-                        "pipeline was broken off"
-                    ),
-                )
+                _fail(item.future, unknown_after("the pipeline was broken off"))
             item.future.cancel()
             raise
         if reply is not None and not item.future.done():

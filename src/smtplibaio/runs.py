@@ -11,7 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .dialogue import Group, group_of
-from .exceptions import SMTPConnectionLostError, SMTPException, without_frames
+from .exceptions import (
+    SMTPConnectionLostError,
+    SMTPException,
+    is_farewell,
+    without_frames,
+)
 from .fitting import prepare
 from .mails import Mail, Outcome
 from .owed import GroupWaiter
@@ -165,8 +170,6 @@ async def send(
             next_group=group_behind,
         )
     except SMTPException as exc:
-        is_farewell = isinstance(exc, SMTPConnectionLostError) and exc.reply is not None
-        return Outcome.of_error(
-            item.mail, exc, was_answered=is_all_sent and is_farewell
-        )
+        was_answered = is_all_sent and is_farewell(exc)
+        return Outcome.of_error(item.mail, exc, was_answered=was_answered)
     return Outcome.of_result(item.mail, result)

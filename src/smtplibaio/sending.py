@@ -25,12 +25,13 @@ from .exceptions import (
     SMTPCommandFailedError,
     SMTPConnectionError,
     SMTPConnectionLostError,
-    SMTPDeliveryUnknownError,
     SMTPException,
     SMTPProtocolError,
     SMTPTimeoutError,
     SMTPTLSError,
     again,
+    is_farewell,
+    unknown_after,
 )
 from .framing import Framing
 from .owed import GroupWaiter, ReplyFuture, Waiter
@@ -40,7 +41,7 @@ from .protocol import SMTPProtocol
 from .replies import Reply
 from .sources import SourceStoppedError, blocks_of
 from .timeouts import Timeouts
-from .verdicts import is_ok
+from .verdicts import is_ok, says_nothing
 
 __all__ = ["Sender", "no_group", "send_content"]
 
@@ -255,11 +256,9 @@ class Sender:
             SMTPProtocolError,
             SMTPTLSError,
         ) as exc:
-            if isinstance(exc, SMTPConnectionLostError) and exc.reply is not None:
+            if is_farewell(exc):
                 raise  # a 421 is an answer to the end of the content: no
-            raise SMTPDeliveryUnknownError(
-                f"the mail may have been accepted: all of it was sent, then {exc}"
-            ) from exc
+            raise unknown_after(exc) from exc
         except asyncio.CancelledError as exc:
             exc.add_note("The mail may have been accepted: all of it was sent.")
             raise
@@ -268,13 +267,11 @@ class Sender:
         return reply
 
     def _judge(self, reply: Reply) -> Reply:
-        # 3yz is no answer to the end of content, and 221 is one to QUIT. Neither tells
-        # whether the mail was accepted.
         refusal = self._stop.result() if self._stop.done() else reply
         text = f"the final reply was {reply.code}"
         if is_ok(reply) and not is_ok(refusal):
             text += f", after {refusal.code} to a chunk"
-        elif reply.code // 100 != 3 and reply.code != 221:
+        elif not says_nothing(reply):
             return refusal
         error = SMTPProtocolError(text)
         self._protocol.end(error)

@@ -32,6 +32,7 @@ __all__ = [
     "is_ok",
     "judge",
     "judge_all",
+    "says_nothing",
 ]
 
 
@@ -44,6 +45,14 @@ def are_ok(replies: Iterable[Reply]) -> bool:
     """Tell whether all of several commands were completed."""
     codes = [reply[0] for reply in replies]
     return min(codes) >= 200 and max(codes) < 300
+
+
+def says_nothing(final: Reply) -> bool:
+    """Tell whether a reply to the end of content leaves open what became of it.
+
+    3yz is no answer to that, and 221 is one to QUIT.
+    """
+    return final.code // 100 == 3 or final.code == 221
 
 
 def check_reply(reply: Reply, verb: str) -> Reply:
@@ -117,13 +126,12 @@ def judge_all(replies: Sequence[Reply], recipients: Sequence[str]) -> SendResult
     """
     mail, *rcpts, final = replies
     verdicts = dict(zip(recipients, rcpts, strict=True))
-    if are_ok(replies) and final.code != 221:
+    if are_ok(replies) and not says_nothing(final):
         return SendResult(verdicts, final)
-    is_none = final.code // 100 == 3 or final.code == 221
     is_odd = is_hopeless((mail, *rcpts), len(recipients), 1) or any(
         reply.code // 100 == 3 for reply in rcpts
     )
-    if is_none or (is_ok(final) and is_odd):
+    if says_nothing(final) or (is_ok(final) and is_odd):
         raise SMTPDeliveryUnknownError(
             f"the mail may have been accepted: {final.code} to BDAT after "
             f"{mail.code} to MAIL and {' '.join(str(r.code) for r in rcpts)} to RCPT"

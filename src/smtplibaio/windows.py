@@ -27,11 +27,12 @@ from .content import Stream
 from .dialogue import group_of, perform
 from .events import ContentSent
 from .exceptions import (
-    SMTPConnectionLostError,
     SMTPDeliveryUnknownError,
     SMTPException,
     SMTPProtocolError,
     SMTPTimeoutError,
+    is_farewell,
+    unknown_after,
     without_frames,
 )
 from .mails import Outcome
@@ -233,8 +234,7 @@ class Window:
                 pass  # a 3yz is no verdict
             except SMTPException as refusal:
                 return Outcome.of_error(item.mail, refusal)
-        is_farewell = isinstance(exc, SMTPConnectionLostError) and exc.reply is not None
-        if is_farewell:
+        if is_farewell(exc):
             # The server answers one command after another: what stands behind a 421
             # it has not looked at.
             is_last_due = len(replies) == 1 + len(plan.recipients)
@@ -242,9 +242,7 @@ class Window:
             return Outcome.of_error(item.mail, exc, was_answered=was_answered)
         if not item.is_all_sent:
             return Outcome.of_error(item.mail, exc)
-        unknown = SMTPDeliveryUnknownError(
-            f"the mail may have been accepted: all of it was sent, then {exc}"
-        )
+        unknown = unknown_after(exc)
         unknown.__cause__ = exc
         return Outcome.of_error(item.mail, unknown)
 
