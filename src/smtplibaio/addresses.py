@@ -11,10 +11,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from .exceptions import SMTPArgumentError
 
-__all__ = ["forward_path", "needs_smtputf8", "reverse_path", "to_a_labels"]
+__all__ = [
+    "address_of",
+    "forward_path",
+    "needs_smtputf8",
+    "reverse_path",
+    "to_a_labels",
+]
 
 # RFC 5321 4.1.2:
 #
@@ -60,9 +67,7 @@ def reverse_path(sender: object) -> str:
     Raises:
         SMTPArgumentError: It is no mailbox; the text says why.
     """
-    if type(sender) is str and _COMMON.fullmatch(sender):
-        return sender
-    text = getattr(sender, "addr_spec", sender)
+    text = address_of(sender)
     return "" if text in ("", "<>") else _mailbox(text, "the sender")
 
 
@@ -76,12 +81,15 @@ def forward_path(recipient: object) -> str:
     Raises:
         SMTPArgumentError: It is no mailbox; the text says why.
     """
-    if type(recipient) is str and _COMMON.fullmatch(recipient):
-        return recipient
-    text = getattr(recipient, "addr_spec", recipient)
+    text = address_of(recipient)
     if isinstance(text, str) and text.lower() == "postmaster":
         return text
     return _mailbox(text, "the recipient")
+
+
+def address_of(given: Any) -> Any:
+    """Give the text of an address: it itself, or its `addr_spec`."""
+    return given if type(given) is str else getattr(given, "addr_spec", given)
 
 
 def needs_smtputf8(mailbox: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .addresses import forward_path, needs_smtputf8, reverse_path
+from .addresses import address_of, forward_path, needs_smtputf8, reverse_path
 from .commands import keyword_of, mail, parameters, rcpt
 from .content import Content, Stream
 from .exceptions import (
@@ -284,9 +284,7 @@ def _called(recipients: Any) -> dict[str, list[str]]:
     called: dict[str, list[str]] = {}
     for recipient in (recipients,) if is_one else recipients:
         mailbox = forward_path(recipient)
-        name = recipient
-        if type(name) is not str:
-            name = str.__str__(getattr(recipient, "addr_spec", recipient))
+        name = str.__str__(address_of(recipient))
         names = called.setdefault(mailbox, [name])
         if name not in names:
             names.append(name)
