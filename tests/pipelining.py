@@ -10,6 +10,29 @@ import pytest
 
 from smtplibaio import SMTP, Pipeline, Reply
 
+HELLO = """
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 PIPELINING
+"""
+SERIAL = """
+        S: 220 hi
+        C: EHLO client.example
+        S: 250 mx
+"""
+TRANSACTION = """
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: DATA
+        S: 250 sender
+        S: 250 recipient
+        S: 354 go ahead
+"""
+
+#: One line with its end, and so one block with the final dot.
+HI = b"hi\r\n"
+
 
 class Mishap(Exception):
     """Something that has nothing to do with SMTP."""

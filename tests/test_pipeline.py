@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from bdat_server import EXTENSIONS, BdatServer
 from conversation import session, until
-from pipelining import Mishap, begin, is_awaited, raising
+from pipelining import (
+    HELLO,
+    HI,
+    SERIAL,
+    TRANSACTION,
+    Mishap,
+    begin,
+    is_awaited,
+    raising,
+)
 
 from smtplibaio import (
     SMTP,
@@ -20,29 +29,6 @@ from smtplibaio import (
     SMTPException,
     SMTPProtocolError,
 )
-
-HELLO = """
-        S: 220 hi
-        C: EHLO client.example
-        S: 250-mx
-        S: 250 PIPELINING
-"""
-SERIAL = """
-        S: 220 hi
-        C: EHLO client.example
-        S: 250 mx
-"""
-TRANSACTION = """
-        C: MAIL FROM:<a@x.example>
-        C: RCPT TO:<b@y.example>
-        C: DATA
-        S: 250 sender
-        S: 250 recipient
-        S: 354 go ahead
-"""
-
-#: One line with its end, and so one block with the final dot.
-HI = b"hi\r\n"
 
 
 def begin_data(p: Pipeline) -> tuple[asyncio.Future[Reply], ...]:
