@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from bare_server import Streams, streams
 from conversation import client, reset, until
 
 from smtplibaio import (
@@ -33,62 +34,6 @@ def is_due(smtp: SMTP, what: str) -> Callable[[], bool]:
     """Make a test whether the reply that is due next is the one to something."""
     protocol = smtp._connection.protocol
     return lambda: protocol.awaited == what
-
-
-class Streams:
-    """A server's end: reads and writes, and what it has read."""
-
-    def __init__(self, r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
-        self.reader = r
-        self.writer = w
-        self.content = bytearray()
-
-    def say(self, *lines: str) -> None:
-        self.writer.write("".join(f"{line}\r\n" for line in lines).encode())
-
-    async def greet(self) -> None:
-        self.say("220 hi")
-        await self.answer("250 mx")
-
-    async def answer(self, *replies: str) -> None:
-        for reply in replies:
-            await self.reader.readline()
-            self.say(reply)
-
-    async def take(self, limit: float = float("inf")) -> None:
-        """Read content, up to a limit, or until the client leaves."""
-        with suppress(ConnectionError):
-            while len(self.content) < limit and (data := await self.reader.read(65536)):
-                self.content += data
-
-
-@asynccontextmanager
-async def streams(play: Any, **options: Any) -> AsyncIterator[SMTP]:
-    """Connect a client to a server that a coroutine plays."""
-    playing: list[asyncio.Task[None]] = []
-
-    async def play_and_leave(r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
-        try:
-            await play(Streams(r, w))
-        finally:
-            w.close()
-
-    listener = await asyncio.start_server(
-        lambda r, w: playing.append(asyncio.create_task(play_and_leave(r, w))),
-        "127.0.0.1",
-        0,
-    )
-    host, port = listener.sockets[0].getsockname()
-    try:
-        async with SMTP(host, port, "client.example", **options) as smtp:
-            yield smtp
-        async with asyncio.timeout(5):
-            await asyncio.gather(*playing)
-    finally:
-        listener.close()
-        for task in playing:
-            task.cancel()
-        await asyncio.wait(playing)
 
 
 # Replies
