@@ -37,7 +37,7 @@ def _run(work: Work, flatten: Callable[[EmailMessage], bytes]) -> Result:
 
 def ours(work: Work) -> Result:
     """Flatten as the library does for a server with 8BITMIME."""
-    from smtplibaio.message import flatten
+    from smtplibaio.content.message import flatten
 
     return _run(work, lambda message: flatten(message, utf8=False, is_8bit_ok=True))
 

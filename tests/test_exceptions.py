@@ -35,7 +35,7 @@ from smtplibaio.exceptions import (
     printable,
     without_frames,
 )
-from smtplibaio.replies import Reply
+from smtplibaio.grammar.replies import Reply
 
 CLASSES: list[type[SMTPException]] = [getattr(module, n) for n in module.__all__]
 

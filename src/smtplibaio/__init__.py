@@ -7,6 +7,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # typing itself is slow to import
 if TYPE_CHECKING:
     from . import events, sasl
+    from .client.pipeline import Pipeline
     from .exceptions import (
         SMTPArgumentError,
         SMTPAuthenticationError,
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
         SMTPTimeoutError,
         SMTPTLSError,
     )
-    from .extensions import Extensions
-    from .mails import Mail, Outcome
-    from .pipeline import Pipeline
-    from .replies import EnhancedStatus, Reply
+    from .grammar.extensions import Extensions
+    from .grammar.replies import EnhancedStatus, Reply
+    from .mail.mail import Mail, Outcome
+    from .mail.result import SendResult
     from .smtp import SMTP, SMTP_SSL
     from .timeouts import Timeouts
-    from .verdicts import SendResult
 
 __all__ = [
     "SMTP",
@@ -64,12 +64,12 @@ __all__ = [
 
 #: Where each name is defined; it is imported when it is first asked for.
 _HOME = {
-    "EnhancedStatus": "replies",
-    "Extensions": "extensions",
-    "Mail": "mails",
-    "Outcome": "mails",
-    "Pipeline": "pipeline",
-    "Reply": "replies",
+    "EnhancedStatus": "grammar.replies",
+    "Extensions": "grammar.extensions",
+    "Mail": "mail.mail",
+    "Outcome": "mail.mail",
+    "Pipeline": "client.pipeline",
+    "Reply": "grammar.replies",
     "SMTP": "smtp",
     "SMTPArgumentError": "exceptions",
     "SMTPAuthenticationError": "exceptions",
@@ -87,7 +87,7 @@ _HOME = {
     "SMTPTLSError": "exceptions",
     "SMTPTimeoutError": "exceptions",
     "SMTP_SSL": "smtp",
-    "SendResult": "verdicts",
+    "SendResult": "mail.result",
     "Timeouts": "timeouts",
 }
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .exceptions import SMTPException, printable
-from .replies import Reply
+from .grammar.replies import Reply
 
 __all__ = [
     "Closed",

@@ -15,16 +15,16 @@ import socket
 import ssl
 from collections.abc import Sequence
 
-from . import commands
-from .connecting import Endpoint
-from .content import Content, Message
+from .client.config import Credentials, Settings, StartTLS, Token
+from .client.mailing import MailingClient
+from .content.forms import Content, Message
 from .events import Listener
-from .extensions import Extensions
-from .mailing import MailingClient
-from .replies import Reply
-from .settings import Credentials, Settings, StartTLS, Token
+from .grammar import commands
+from .grammar.extensions import Extensions
+from .grammar.replies import Reply
 from .timeouts import Timeouts
-from .tls import default_context
+from .wire.opening import Endpoint
+from .wire.tls import default_context
 
 __all__ = ["SMTP", "SMTP_SSL"]
 

@@ -1,0 +1,132 @@
+"""Mails from where they come, no faster than they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+)
+from typing import Any
+
+from ..exceptions import SMTPArgumentError
+
+__all__ = ["END", "NOTHING_YET", "Supply"]
+
+#: There are no more.
+END: Any = object()
+
+#: There is none at the moment.
+NOTHING_YET: Any = object()
+
+
+#: Tasks that read. The loop itself holds no task that waits for what nobody else holds.
+_readers: set[asyncio.Task[None]] = set()
+
+
+class Supply:
+    """Give the items of an iterable, with and without waiting for them.
+
+    An asynchronous iterable is read by one task, a few items ahead; one that is not
+    asynchronous gives its next item when it is asked.
+
+    Args:
+        source: The iterable.
+        ahead: How many items may be read before they are asked for.
+
+    Raises:
+        SMTPArgumentError: It is none.
+    """
+
+    def __init__(self, source: object, ahead: int) -> None:
+        self._ahead = ahead
+        self._ready: deque[Any] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._iterator: Iterator[Any] | None = None
+        self._items: AsyncIterator[Any] | None = None
+        self._error: BaseException | None = None
+        is_one = isinstance(source, (str, bytes)) or hasattr(source, "as_bytes")
+        if isinstance(source, AsyncIterable):
+            self._items = aiter(source)
+        elif isinstance(source, Iterable) and not is_one:
+            self._iterator = iter(source)
+        else:
+            raise SMTPArgumentError(
+                "messages is an iterable of Mail or of messages, asynchronous or not, "
+                f"not {type(source).__name__}"
+            )
+
+    def at_once(self) -> Any:
+        """Give the next item if it is there; else `NOTHING_YET`, or `END`.
+
+        Raises:
+            Exception: What the iterable raises.
+        """
+        if self._iterator is not None:
+            return next(self._iterator, END)
+        self._read()
+        if not self._ready:
+            return NOTHING_YET
+        if self._ready[0] is END:
+            if self._error is not None:
+                raise self._error
+            return END
+        self._room.set()
+        return self._ready.popleft()
+
+    async def next(self) -> Any:
+        """Wait for the next item; give `END` where there is none.
+
+        Others have their turn, even where there is nothing to wait for: mails that
+        cannot be sent wait for nobody, and there may be no end of them.
+
+        Raises:
+            Exception: What the iterable raises.
+        """
+        await asyncio.sleep(0)
+        while (item := self.at_once()) is NOTHING_YET:
+            self._news.clear()
+            await self._news.wait()
+        return item
+
+    def _read(self) -> None:
+        if self._task is None and self._items is not None:
+            self._task = asyncio.ensure_future(self._read_all(self._items))
+            _readers.add(self._task)
+            self._task.add_done_callback(_readers.discard)
+
+    async def _read_all(self, items: AsyncIterator[Any]) -> None:
+        try:
+            async for item in items:
+                self._ready.append(item)
+                self._news.set()
+                while len(self._ready) >= self._ahead:
+                    self._room.clear()
+                    await self._room.wait()
+        except asyncio.CancelledError as exc:
+            self._error = exc
+            raise
+        except BaseException as exc:
+            self._error = exc  # whoever asks for the next item gets it
+        finally:
+            self._ready.append(END)
+            self._news.set()
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()
+
+    def cancel(self) -> None:
+        """Read no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Read no more, and wait until the iterable has been left."""
+        self.cancel()
+        if self._task is not None:
+            await asyncio.wait((self._task,))

@@ -1,0 +1,164 @@
+"""Reading content from where it comes, while it is being sent.
+
+Rules:
+
+1. An asynchronous source is read in the task of the caller, one chunk after another,
+   so that what it has of a context holds for all of them.
+2. A file is read in a thread: a disk or a pipe must not hold the loop up.
+3. Chunks are put together to blocks; where chunks come slowly, so do the blocks.
+4. A source that gives nothing for too long is given up: the server would hang up.
+5. What a source raises comes out as it is. A generator is closed with the mail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Generator
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from ..content.canonical import BLOCK, Canonicaliser
+from ..content.forms import Readable, Stream, is_readable, octets_of
+from ..exceptions import SMTPException, SMTPTimeoutError
+
+__all__ = ["SourceStoppedError", "blocks_of"]
+
+T = TypeVar("T")
+
+#: Seconds after which a block is sent although it is not full.
+PATIENCE = 1.0
+
+_END: Any = object()
+
+
+class SourceStoppedError(Exception):
+    """Say that reading was broken off, for nobody wants the rest."""
+
+
+async def blocks_of(
+    stream: Stream,
+    *,
+    no_8bit: SMTPException | None,
+    stop: asyncio.Future[Any],
+    timeout: float | None,
+) -> AsyncGenerator[bytes, None]:
+    """Read a stream, and give what is sent of it in blocks, none of them empty.
+
+    Args:
+        stream: What to read.
+        no_8bit: What an octet above 127 raises, if it cannot travel.
+        stop: Reading is broken off when this future is done.
+        timeout: Seconds that the source may take for a chunk.
+
+    Raises:
+        SMTPArgumentError: The content cannot be sent.
+        SMTPException: `no_8bit`.
+        SMTPTimeoutError: The source took too long.
+        SourceStoppedError: `stop` is done.
+    """
+    loop = asyncio.get_running_loop()
+    canonicaliser = Canonicaliser(no_8bit=no_8bit)
+    held = bytearray()
+    since = loop.time()
+    async with aclosing(_chunks(stream.source, stop, timeout)) as chunks:
+        async for chunk in chunks:
+            held += chunk
+            is_due = loop.time() - since >= PATIENCE
+            while len(held) >= BLOCK or (held and is_due):
+                block = bytes(held[:BLOCK])
+                del held[:BLOCK]
+                if not stream.is_binary:
+                    block = canonicaliser.feed(block)
+                if block:
+                    yield block
+                since = loop.time()
+    block = bytes(held)
+    if not stream.is_binary:
+        # The end that the last line lacks leaves with it.
+        block = canonicaliser.feed(block) + canonicaliser.finish()
+    if block:
+        yield block
+
+
+async def _chunks(
+    source: Any, stop: asyncio.Future[Any], timeout: float | None
+) -> AsyncGenerator[bytes, None]:
+    if isinstance(source, AsyncIterable):
+        chunks = aiter(source)
+        try:
+            pull = _Pull(stop, timeout)
+            while (chunk := await pull.of(anext(chunks, _END))) is not _END:
+                if octets := octets_of(chunk):
+                    yield octets
+                    pull.gave()
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+    elif is_readable(source):
+        pull = _Pull(stop, timeout)
+        while chunk := octets_of(await pull.of(_read(source))):
+            yield chunk
+            pull.gave()
+    else:
+        chunks = iter(source)
+        try:
+            for chunk in chunks:
+                yield octets_of(chunk)
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()
+
+
+async def _read(file: Readable) -> Any:
+    if isinstance(file, io.BytesIO):
+        return file.read(BLOCK)
+    # What a pipe has does not wait until it has a whole block.
+    read = getattr(file, "read1", file.read)
+    return await asyncio.get_running_loop().run_in_executor(None, read, BLOCK)
+
+
+class _Pull:
+    """Wait for a source, but no longer than makes sense."""
+
+    def __init__(self, stop: asyncio.Future[Any], timeout: float | None) -> None:
+        self._stop = stop
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self.gave()
+
+    def gave(self) -> None:
+        """Let the time for the next octets begin; nothing is no octet."""
+        self._when = None
+        if self._timeout is not None:
+            self._when = self._loop.time() + self._timeout
+
+    async def of(self, awaitable: Awaitable[T]) -> T:
+        """Give what comes.
+
+        Raises:
+            SourceStoppedError: `stop` was done first.
+            SMTPTimeoutError: It took too long.
+        """
+        is_waiting = True
+
+        def interrupt(_: object) -> None:
+            if is_waiting:
+                limit.reschedule(self._loop.time())
+
+        try:
+            async with asyncio.timeout_at(self._when) as limit:
+                self._stop.add_done_callback(interrupt)
+                try:
+                    return await awaitable
+                finally:
+                    is_waiting = False
+                    self._stop.remove_done_callback(interrupt)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the source's own
+            if self._stop.done():
+                raise SourceStoppedError from None
+            raise SMTPTimeoutError(
+                f"the source of the content gave nothing for {self._timeout} s"
+            ) from None

@@ -1,0 +1,106 @@
+"""What a server announced in its reply to EHLO (RFC 5321 4.1.1.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from ..exceptions import SMTPCommandNotSupportedError
+from .replies import Reply
+
+__all__ = ["Announced", "Extensions", "require"]
+
+#: What a server announced: keywords in capitals, each with its parameters.
+Announced = Mapping[str, tuple[str, ...]]
+
+#: Keywords that are kept. Real servers announce about a dozen.
+MAX_KEYWORDS = 256
+
+# RFC 5321 4.1.1.1:
+#
+#    ehlo-line      = ehlo-keyword *( SP ehlo-param )
+#    ehlo-keyword   = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")
+#
+# Deviations, each for servers in the field: "=" after AUTH ("AUTH=LOGIN PLAIN", from a
+# draft of RFC 2554), "_" within keywords, tabs and several spaces between parameters.
+_EHLO_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)(?:[ \t=]+(.*))?", re.DOTALL)
+
+
+class Extensions(Mapping[str, tuple[str, ...]]):
+    """Map each announced keyword, in capitals, to its parameters.
+
+    Look-ups take a keyword in any case. A keyword that is announced twice has the
+    parameters of both lines.
+
+    Attributes:
+        size: The largest message the server takes, in octets, or None for no limit.
+    """
+
+    __slots__ = ("_announced", "size")
+
+    def __init__(self, announced: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self._announced = {k.upper(): v for k, v in (announced or {}).items()}
+        self.size = _size(self._announced.get("SIZE", ()))
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Extensions:
+        """Read the reply to EHLO.
+
+        The first line is the server's name and a greeting, never a keyword, whatever
+        it looks like. Lines that are no ehlo-line are passed over.
+        """
+        announced: dict[str, tuple[str, ...]] = {}
+        for line in reply.lines[1:]:
+            match = _EHLO_LINE.fullmatch(line.strip())
+            if match is None:
+                continue
+            keyword = match[1].upper()
+            if keyword not in announced and len(announced) >= MAX_KEYWORDS:
+                break
+            known = announced.get(keyword, ())
+            new = (match[2] or "").split()
+            announced[keyword] = tuple(dict.fromkeys([*known, *new]))
+        return cls(announced)
+
+    def __getitem__(self, keyword: str) -> tuple[str, ...]:
+        return self._announced[keyword.upper()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._announced)
+
+    def __len__(self) -> int:
+        return len(self._announced)
+
+    def __contains__(self, keyword: object) -> bool:
+        return isinstance(keyword, str) and keyword.upper() in self._announced
+
+    def __repr__(self) -> str:
+        return f"Extensions({self._announced!r})"
+
+    @property
+    def auth(self) -> tuple[str, ...]:
+        """List the SASL mechanisms, in capitals, in the server's order."""
+        return tuple(dict.fromkeys(name.upper() for name in self.get("AUTH", ())))
+
+    @property
+    def by_lower_case(self) -> dict[str, str]:
+        """Give keywords in lower case with their parameters as one text."""
+        return {k.lower(): " ".join(v) for k, v in self._announced.items()}
+
+
+def _size(parameters: tuple[str, ...]) -> int | None:
+    # RFC 1870 3 has "SIZE 0" for "no fixed maximum"; a value that is no number of at
+    # most 20 digits says as little.
+    if not parameters or not re.fullmatch(r"[0-9]{1,20}", parameters[0], re.ASCII):
+        return None
+    return int(parameters[0]) or None
+
+
+def require(extension: str, announced: Announced, why: str) -> None:
+    """Refuse what needs an extension that the server has not announced.
+
+    Raises:
+        SMTPCommandNotSupportedError: The text says why it is needed.
+    """
+    if extension not in announced:
+        raise SMTPCommandNotSupportedError(extension, why)

@@ -1,0 +1,397 @@
+"""The connection: octets to replies, replies to futures, in order; no verbs.
+
+Rules:
+
+1. A waiter is appended in the same synchronous step that writes its command.
+2. A waiter leaves the queue only because its reply came or because the connection
+   ended. A cancelled one stays as a tombstone: its reply is read and dropped.
+3. Octets that are no reply, and replies that nobody asked for, end the connection.
+   With anything in flight, ignoring one would make a later reply look like the one to
+   the end of the content, and mail would be lost. A 421 is the server's farewell and
+   becomes the reason that later calls give.
+4. Once the connection has ended every waiter is settled, once, and every later call
+   has the same cause. The first cause wins.
+5. Not one octet is taken for a reply between the 220 to STARTTLS and the end of the
+   handshake (CVE-2011-0411): reading stops as the 220 is parsed, and whatever came
+   behind it ends the connection. However the handshake fails, the end is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from asyncio import Future
+from collections.abc import Iterable
+from typing import Any, cast
+
+from ..events import (
+    Closed,
+    CommandSent,
+    Connected,
+    Listener,
+    Narrator,
+    ReplyReceived,
+    TLSStarted,
+)
+from ..exceptions import (
+    SMTPConnectionError,
+    SMTPConnectionLostError,
+    SMTPException,
+    SMTPProtocolError,
+    SMTPTimeoutError,
+    again,
+    one_line,
+)
+from ..grammar.replies import MAX_REPLY, Reply, ReplyParser
+from .indivisible import Indivisible
+from .replyqueue import GroupWaiter, Owed, ReplyFuture, Waiter
+from .salvage import is_broken_below, read_what_is_left
+from .tls import handshake, tls_error
+
+__all__ = ["SMTPProtocol"]
+
+#: Octets read at a time. asyncio would allocate 256 KiB for each read; replies are
+#: short, and a buffer of our own costs neither the allocation nor its page faults.
+BUFFER_SIZE = 4096
+
+#: Seconds that closing may take, whatever the peer does.
+CLOSE_TIMEOUT = 1.0
+
+#: A farewell, and what may be the go-ahead for TLS.
+_TELLING = frozenset({421, 220})
+
+_CLOSED = "the server closed the connection"
+
+
+class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
+    """Own one connection: its transport, the order of its replies, its end.
+
+    The greeting is the first reply, and `greeting` its future.
+
+    Args:
+        loop: The running loop.
+        greeting_timeout: Seconds for the greeting from the start of the connection.
+        listener: Whom to tell what happens.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        greeting_timeout: float | None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.transport: asyncio.Transport  # there is one from connection_made on
+        self.greeting: ReplyFuture = loop.create_future()
+        self._loop = loop
+        self.narrator = Narrator(listener, loop.call_exception_handler)
+        self._go_ahead: ReplyFuture | None = None  # the reply to STARTTLS
+        self._is_paused = False
+        self._has_tls = False
+        self._parser = ReplyParser()
+        self._buffer = memoryview(bytearray(BUFFER_SIZE))
+        self._owed = Owed(loop, self._reply_is_late)
+        self._greeting_waiter = Waiter(self.greeting, None, "the greeting")
+        self._owed.add((self._greeting_waiter,))
+        self._greeting_timeout = greeting_timeout
+        self._cause: SMTPException | None = None
+        self.has_lost_replies = False  # it ended while a reply was owed
+        self.is_lost: asyncio.Future[None] = loop.create_future()
+        self._is_writable: asyncio.Future[None] | None = None
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start with the connection that the loop has opened."""
+        self.transport = cast(asyncio.Transport, transport)
+        if self.narrator.is_heard:
+            self.narrator.tell(Connected.to(transport.get_extra_info("peername")))
+        if transport.get_extra_info("ssl_object") is not None:
+            self._tls_started()
+        self._owed.limit(self._greeting_waiter, self._greeting_timeout)
+
+    def _tls_started(self) -> None:
+        # What does not fit in at once, asyncio drops if the end is right behind it.
+        self._buffer = memoryview(bytearray(MAX_REPLY))
+        self._has_tls = True
+        tls = self.transport.get_extra_info("ssl_object")
+        self.narrator.tell(TLSStarted(tls.version(), tls.cipher()[0]))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the transport the buffer that it reads into."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Turn what was read into the buffer into replies."""
+        self.data_received(self._buffer[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Turn what was read into replies; uvloop calls it, as for any `Protocol`."""
+        if self._cause is not None:
+            return  # nobody listens any more
+        self._parser.feed(data)
+        is_answered = False
+        try:
+            while self._cause is None and (reply := self._parser.next_reply()):
+                if reply.code in _TELLING or self.narrator.is_heard:
+                    self._look_at(reply)
+                if self._cause is None and not self._owed.take(reply):
+                    text = one_line(*self.narrator.shown(reply))
+                    error = f"a reply that nobody asked for: {text}"
+                    self.end(SMTPProtocolError(error))
+                is_answered = True
+            if is_answered and self._cause is None:
+                self._owed.watch()
+            if self._is_paused and not self._parser.is_empty:
+                raise SMTPProtocolError("octets behind the go-ahead for TLS")
+        except SMTPProtocolError as exc:
+            # An excerpt may hold half of a secret, which no search for it would find.
+            hides = self.narrator.is_redacting
+            self.end(SMTPProtocolError("not an SMTP reply to AUTH") if hides else exc)
+
+    def eof_received(self) -> None:
+        """Take the end of the server's half for the end of the connection."""
+        self.end(SMTPConnectionLostError(_CLOSED + self._where))
+
+    @property
+    def _where(self) -> str:
+        return "" if self._parser.is_empty else " in the middle of a reply"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Settle everybody; the transport is gone."""
+        lost: SMTPException
+        if isinstance(exc, ssl.SSLError):
+            # With TLS 1.3 a server that refuses the client's certificate says so only
+            # after the handshake.
+            lost = tls_error("TLS has failed", exc)
+        else:
+            what = f"the connection was lost: {exc}" if exc else _CLOSED
+            lost = SMTPConnectionLostError(what + self._where)
+            lost.__cause__ = exc
+        if exc is not None and self._cause is None and not self._has_tls:
+            read_what_is_left(self.transport, self)
+        self._abandon(lost)
+
+    def pause_writing(self) -> None:
+        """Have `drain` wait."""
+        self._is_writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let `drain` go on."""
+        writable, self._is_writable = self._is_writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
+    # Replies
+
+    def _look_at(self, reply: Reply) -> None:
+        """Do what a reply asks for besides being given to whom it is for."""
+        if self.narrator.is_heard:
+            self.narrator.tell(ReplyReceived(self.narrator.shown(reply)))
+        if reply.code == 421:
+            # RFC 5321 3.8: the server may say so at any time, asked or not.
+            reply = self.narrator.shown(reply)
+            text = f"the server ends the session: {one_line(*reply)}"
+            self.end(SMTPConnectionLostError(text, reply))
+        elif reply.code == 220 and self._is_go_ahead_due:
+            # Whatever the network brings from here on belongs to TLS.
+            self.transport.pause_reading()
+            self._is_paused = True
+
+    @property
+    def _is_go_ahead_due(self) -> bool:
+        due = self._owed.due
+        return due is not None and due.future is self._go_ahead
+
+    def _reply_is_late(self, what: str, limit: float | None) -> None:
+        self.end(SMTPTimeoutError(f"no reply to {what} within {limit} s"))
+
+    @property
+    def awaited(self) -> str | None:
+        """Give what the reply that is due next is to; None where none is owed."""
+        due = self._owed.due
+        return None if due is None else due.what
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the connection stands and owes no reply."""
+        return self._cause is None and not self._owed
+
+    async def settled(self) -> None:
+        """Wait until no reply is owed, or the connection has ended."""
+        await self._owed.settled()
+
+    def limit(self, waiter: Waiter | GroupWaiter, timeout: float | None) -> None:
+        """Give a reply so many seconds from when it is its turn, or from now."""
+        self._owed.limit(waiter, timeout)
+
+    # Commands
+
+    def send(
+        self,
+        data: bytes,
+        waiters: Iterable[Waiter | GroupWaiter],
+        shown: bytes | None = None,
+    ) -> None:
+        """Write whole commands and queue a waiter for each of their replies.
+
+        Args:
+            data: The command lines.
+            waiters: One for each, or for each group.
+            shown: What the listener is told instead of the very lines.
+
+        Raises:
+            SMTPConnectionLostError: The connection has ended; nothing was written.
+        """
+        self.check()
+        self._owed.add(waiters)
+        self.transport.write(data)
+        if self.narrator.is_heard:
+            for line in (data if shown is None else shown).splitlines():
+                text = line.decode("utf-8", "surrogateescape")
+                self.narrator.tell(CommandSent(text))
+
+    def ask(
+        self, line: bytes, timeout: float | None, what: str, shown: bytes | None = None
+    ) -> ReplyFuture:
+        """Write one command and give the future of its reply."""
+        future: ReplyFuture = self._loop.create_future()
+        self.send(line, (Waiter(future, timeout, what),), shown)
+        return future
+
+    async def drain(self, reply: Future[Any], timeout: float | None) -> None:
+        """Wait until the transport takes more, or the reply has come.
+
+        Raises:
+            SMTPTimeoutError: The transport took nothing for so many seconds; the
+                connection is ended.
+        """
+        if self._has_tls and is_broken_below(self.transport):
+            read_what_is_left(self.transport, self)
+        if self._is_writable is None:
+            # Other tasks get their turn, and what there is to read is read: the loop
+            # resumes who has slept once before it does that.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return
+        done, _ = await asyncio.wait(
+            (self._is_writable, reply),
+            timeout=timeout,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not done:
+            error = SMTPTimeoutError(f"the server took no content for {timeout} s")
+            self.end(error)
+            raise error
+
+    # TLS within the session
+
+    def ask_for_tls(self, line: bytes, timeout: float | None) -> ReplyFuture:
+        """Write STARTTLS; from its 220 on, not one octet is taken for a reply."""
+        self._go_ahead = self.ask(line, timeout, "STARTTLS")
+        return self._go_ahead
+
+    async def start_tls(
+        self, context: ssl.SSLContext, server_hostname: str, timeout: float | None
+    ) -> None:
+        """Shake hands, after the 220.
+
+        Raises:
+            SMTPTLSError: The handshake failed, or the certificate did not verify.
+            SMTPTimeoutError: It took too long.
+            SMTPConnectionLostError: The connection ended meanwhile.
+        """
+        if self._cause is not None:
+            raise again(self._cause)
+        try:
+            self.transport = await handshake(
+                self._loop, self.transport, self, context, server_hostname, timeout
+            )
+            self.check()  # uvloop gives a transport for a connection that was lost, too
+        except SMTPException as exc:
+            self._abandon(exc)
+            if self._cause is not exc:
+                self.check()  # the first cause wins
+            raise
+        except BaseException:
+            self._abandon(SMTPConnectionLostError("the handshake was broken off"))
+            raise
+        self._is_paused = False
+        self._tls_started()
+
+    def _abandon(self, cause: SMTPException) -> None:
+        """End the connection where the loop may not call `connection_lost`, too."""
+        self.end(cause)
+        if not self.is_lost.done():
+            self.is_lost.set_result(None)
+
+    # The end
+
+    @property
+    def cause(self) -> SMTPException | None:
+        """Give the reason that the connection ended for, or None while it stands."""
+        return self._cause
+
+    def check(self) -> None:
+        """Raise if the connection has ended, with the first cause chained."""
+        if self._cause is not None:
+            raise self._ended(self._cause)
+
+    @staticmethod
+    def _ended(cause: SMTPException) -> SMTPException:
+        if isinstance(cause, SMTPConnectionError):
+            return again(cause)
+        ended = SMTPConnectionLostError(f"the connection was ended: {cause}")
+        ended.__cause__ = cause
+        return ended
+
+    def end(self, cause: SMTPException) -> None:
+        """End the connection for a reason; settle every waiter; only the first counts.
+
+        Nothing more is written: on a doubtful session neither RSET nor QUIT is right.
+        """
+        if self._cause is not None:
+            return
+        self._cause = cause
+        self.transport.abort()
+        self._settle(cause)
+        self.narrator.tell(Closed(cause))
+
+    def _settle(self, cause: SMTPException) -> None:
+        self.has_lost_replies = self._owed.fail(cause)
+
+    async def close(self, last_words: bytes = b"") -> None:
+        """Close in order if no reply is owed, else at once; done within a second.
+
+        Args:
+            last_words: A command whose reply is not waited for, QUIT.
+        """
+        if self._cause is None:
+            # In the middle of a handshake no word in clear is one that TLS takes.
+            is_orderly = not self._owed and not self._is_paused
+            if is_orderly:
+                self.send(last_words, ())
+                self.transport.close()
+            else:
+                self.transport.abort()
+            self._cause = SMTPConnectionError("the connection was closed by the client")
+            self._settle(self._cause)
+            self.narrator.tell(Closed(None))
+        try:
+            if self._has_tls:
+                # close_notify has left; the peer's own would be another turn. uvloop
+                # writes at the end of a turn of the loop.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                self.transport.abort()
+            await self._wait_until_lost()
+        finally:
+            self.transport.abort()
+        await self._wait_until_lost()
+
+    async def _wait_until_lost(self) -> None:
+        if not self.is_lost.done():
+            await asyncio.wait((self.is_lost,), timeout=CLOSE_TIMEOUT)
+
+    def indivisible(self, what: str) -> Indivisible:
+        """End the connection if what is done inside is broken off halfway."""
+        return Indivisible(self.end, what)

@@ -1,0 +1,328 @@
+"""Messages of the `email` package on their way to one server."""
+
+from __future__ import annotations
+
+import sys
+from email.message import EmailMessage, Message
+from typing import Any
+
+import pytest
+from conversation import client
+
+from smtplibaio import SMTPArgumentError, SMTPCommandNotSupportedError
+from smtplibaio.content.fitting import envelope_for, fit, is_email_message, prepare
+from smtplibaio.content.forms import Content, Stream
+
+
+def mail(text: str = "hello\n", cte: str | None = None, **fields: str) -> EmailMessage:
+    """Make a message, from a@x.example to b@y.example where nothing else is said."""
+    message = EmailMessage()
+    fields = {"from_": "a@x.example", "to": "b@y.example", "subject": "hi"} | fields
+    for name, value in fields.items():
+        message[name.strip("_").replace("_", "-").title()] = value
+    message.set_content(text, cte=cte)
+    return message
+
+
+# Which messages, from whom and to whom
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [(EmailMessage(), True), (Message(), True), (b"", False), (None, False)],
+)
+def test_messages_of_the_email_package_are_known(message: Any, expected: bool) -> None:
+    assert is_email_message(message) is expected
+
+
+def test_nothing_is_one_of_them_where_the_package_was_never_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "email.message")
+    assert is_email_message(b"") is False
+
+
+GROUP = "team: b@y.example;"
+
+
+@pytest.mark.parametrize(
+    ("fields", "sender", "recipients", "expected"),
+    [
+        ({}, None, None, ("a@x.example", ["b@y.example"])),
+        ({}, "c@z.example", None, ("c@z.example", ["b@y.example"])),
+        ({}, "", None, ("", ["b@y.example"])),
+        ({}, None, "c@z.example", ("a@x.example", "c@z.example")),
+        ({}, None, [], ("a@x.example", [])),
+        pytest.param(
+            {"to": GROUP}, None, ["b@y.example"], ("a@x.example", ["b@y.example"]),
+            id="group-in-To-that-is-not-asked",
+        ),
+        pytest.param(
+            {"from_": GROUP}, "a@x.example", None, ("a@x.example", ["b@y.example"]),
+            id="group-in-From-that-is-not-asked",
+        ),
+    ],
+)  # fmt: skip
+def test_the_callers_word_goes_before_the_messages(
+    fields: dict[str, str], sender: Any, recipients: Any, expected: Any
+) -> None:
+    assert envelope_for(mail(**fields), sender, recipients) == expected
+
+
+def test_octets_name_nobody() -> None:
+    with pytest.raises(SMTPArgumentError, match="pass sender= and recipients="):
+        envelope_for(b"From: a@x.example\r\n\r\n", None, ["b@y.example"])
+
+
+@pytest.mark.parametrize("author", ["a@x.example, c@x.example", "nobody:;", ""])
+def test_a_message_that_has_not_one_sender_is_an_error(author: str) -> None:
+    with pytest.raises(SMTPArgumentError, match="pass sender="):
+        envelope_for(mail(from_=author), None, None)
+
+
+# What a server needs
+
+
+def test_a_message_is_8_bit_where_the_server_takes_that() -> None:
+    """A19: and is encoded where it does not."""
+    message = mail("café\n", cte="8bit")
+    assert fit(message, {"8BITMIME": ()}).content.is_8bit
+    fitted = fit(message, {})
+    assert not fitted.content.is_8bit
+    assert not fitted.needs_utf8
+
+
+def test_a_mailbox_beyond_ascii_needs_smtputf8() -> None:
+    """A07: otherwise the message is not sent."""
+    message = mail(reply_to="josé@x.example")
+    with pytest.raises(SMTPCommandNotSupportedError) as caught:
+        fit(message, {"8BITMIME": ()})
+    assert caught.value.command == "SMTPUTF8"
+    assert fit(message, {"8BITMIME": (), "SMTPUTF8": ()}).needs_utf8
+
+
+# What is known before the server is
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+@pytest.mark.parametrize("message", [EmailMessage(), Message(), mail("a\0b\n")])
+def test_a_message_of_the_email_package_waits_for_the_server(
+    message: Message, is_binary: bool
+) -> None:
+    assert prepare(message, is_binary=is_binary) is None
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_what_is_whole_is_prepared_and_what_is_a_source_is_kept(
+    is_binary: bool,
+) -> None:
+    fitted = prepare(b"a\n", is_binary=is_binary)
+    assert fitted is not None
+    assert isinstance(fitted.content, Content)
+    assert fitted.content.size == (2 if is_binary else 3)
+    assert not fitted.needs_utf8
+    source = iter([b"a\n"])
+    fitted = prepare(source, is_binary=is_binary)
+    assert fitted is not None
+    assert isinstance(fitted.content, Stream)
+    assert fitted.content.source is source
+    assert fitted.content.is_binary is is_binary
+    assert not fitted.needs_utf8
+
+
+@pytest.mark.parametrize("message", [b"\n\0", b"\r", b"x" * 999, None, ["a"]], ids=repr)
+def test_what_cannot_be_sent_to_any_server_is_refused_at_once(message: Any) -> None:
+    """A18, A14, A20, E06: before a connection is needed."""
+    with pytest.raises(SMTPArgumentError):
+        prepare(message)
+
+
+# Conversations
+
+
+async def test_eight_bit_content_goes_as_it_is_where_8bitmime_is_offered(
+    cut_client: Any,
+) -> None:
+    """A19: RFC 6152 3."""
+    message = mail("café\n", cte="8bit")
+    before = message.as_bytes()
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250-PIPELINING
+        S: 250 8BITMIME
+        C: MAIL FROM:<a@x.example> BODY=8BITMIME
+        C: RCPT TO:<b@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: From: a@x.example
+        C: To: b@y.example
+        C: Subject: hi
+        C: Content-Type: text/plain; charset="utf-8"
+        C: Content-Transfer-Encoding: 8bit
+        C: MIME-Version: 1.0
+        C:
+        C: café
+        C: .
+        S: 250 ok
+        """) as smtp:
+        assert await smtp.send_message(message) == {}
+    assert message.as_bytes() == before
+
+
+async def test_eight_bit_content_is_encoded_where_8bitmime_is_not_offered(
+    cut_client: Any,
+) -> None:
+    """A19: RFC 6152 3; quoted-printable where that is the shorter."""
+    message = mail("a table in the café\n", cte="8bit")
+    before = message.as_bytes()
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 PIPELINING
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: From: a@x.example
+        C: To: b@y.example
+        C: Subject: hi
+        C: Content-Type: text/plain; charset="utf-8"
+        C: MIME-Version: 1.0
+        C: Content-Transfer-Encoding: quoted-printable
+        C:
+        C: a table in the caf=C3=A9
+        C: .
+        S: 250 ok
+        """) as smtp:
+        assert await smtp.send_message(message) == {}
+    assert message.as_bytes() == before
+
+
+async def test_a_mailbox_beyond_ascii_travels_with_smtputf8(cut_client: Any) -> None:
+    """A07: RFC 6531 3.4; header fields are in UTF-8 then (RFC 6532)."""
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250-8BITMIME
+        S: 250-SMTPUTF8
+        S: 250 PIPELINING
+        C: MAIL FROM:<a@x.example> BODY=8BITMIME SMTPUTF8
+        C: RCPT TO:<josé@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: From: a@x.example
+        C: To: José <josé@y.example>
+        C: Subject: hi
+        C: Content-Type: text/plain; charset="utf-8"
+        C: Content-Transfer-Encoding: 7bit
+        C: MIME-Version: 1.0
+        C:
+        C: hello
+        C: .
+        S: 250 ok
+        """) as smtp:
+        assert await smtp.send_message(mail(to="José <josé@y.example>")) == {}
+
+
+async def test_without_smtputf8_it_is_an_error_before_mail() -> None:
+    """A07: and the session is still of use."""
+    async with client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 8BITMIME
+        C: NOOP
+        S: 250 ok
+        """) as smtp:
+        with pytest.raises(SMTPCommandNotSupportedError, match="SMTPUTF8"):
+            await smtp.send_message(mail(to="josé@y.example"))
+        await smtp.noop()
+
+
+async def test_a_domain_beyond_ascii_travels_as_a_labels(cut_client: Any) -> None:
+    """A07: in envelope and header, though SMTPUTF8 is offered (RFC 5891)."""
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250-8BITMIME
+        S: 250-SMTPUTF8
+        S: 250 PIPELINING
+        C: MAIL FROM:<a@xn--bcher-kva.example>
+        C: RCPT TO:<b@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: From: =?utf-8?q?J=C3=BCrgen?= <a@xn--bcher-kva.example>
+        C: To: b@y.example
+        C: Subject: hi
+        C: Content-Type: text/plain; charset="utf-8"
+        C: Content-Transfer-Encoding: 7bit
+        C: MIME-Version: 1.0
+        C:
+        C: hello
+        C: .
+        S: 250 ok
+        """) as smtp:
+        assert await smtp.send_message(mail(from_="Jürgen <a@bücher.example>")) == {}
+
+
+async def test_bcc_is_a_recipient_and_never_leaves(cut_client: Any) -> None:
+    message = mail(bcc="c@z.example")
+    async with cut_client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250-mx
+        S: 250 PIPELINING
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: RCPT TO:<c@z.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 250 ok
+        S: 354 go ahead
+        C: From: a@x.example
+        C: To: b@y.example
+        C: Subject: hi
+        C: Content-Type: text/plain; charset="utf-8"
+        C: Content-Transfer-Encoding: 7bit
+        C: MIME-Version: 1.0
+        C:
+        C: hello
+        C: .
+        S: 250 ok
+        """) as smtp:
+        assert await smtp.send_message(message) == {}
+    assert message["Bcc"] == "c@z.example"
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"to": "undisclosed-recipients:;"}, "no recipient"),
+        ({"to": ""}, "no recipient"),
+        ({"to": GROUP}, "recipients="),
+        ({"to": "b"}, "cannot be read"),
+        ({"from_": "a@x.example, c@x.example"}, "sender="),
+    ],
+)
+async def test_an_envelope_that_is_none_is_an_error_before_the_wire(
+    fields: dict[str, str], complaint: str
+) -> None:
+    async with client("""
+        S: 220 hi
+        """) as smtp:
+        with pytest.raises(SMTPArgumentError, match=complaint):
+            await smtp.send_message(mail(**fields))

@@ -1,0 +1,565 @@
+"""Whom a message names, and the octets that it is sent as."""
+
+from __future__ import annotations
+
+import email
+from email import policy
+from email.header import Header
+from email.message import EmailMessage, Message
+from email.mime.application import MIMEApplication
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.policy import Policy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smtplibaio import SMTPArgumentError
+from smtplibaio.content.message import envelope_of, flatten, needs_smtputf8
+
+POLICIES = {
+    "compat32": policy.compat32,
+    "default": policy.default,
+    "SMTP": policy.SMTP,
+    "SMTPUTF8": policy.SMTPUTF8,
+}
+every_policy = pytest.mark.parametrize("policy_", POLICIES.values(), ids=POLICIES)
+
+HEAD = b"From: a@x.example\r\nTo: b@y.example\r\nMIME-Version: 1.0\r\n"
+
+
+def read(octets: bytes, policy_: Policy[Any] = policy.default) -> Any:
+    return email.message_from_bytes(octets, policy=policy_)
+
+
+def mail(text: str, policy_: Policy[Any] = policy.default) -> Any:
+    """Read a message from its header fields, one a line, without a body."""
+    return read(text.encode() + b"\n\n", policy_)
+
+
+def legacy(*fields: tuple[str, Any], payload: Any = "hello\n") -> Message:
+    message = Message()
+    for name, value in fields:
+        message[name] = value
+    message.set_payload(payload)
+    return message
+
+
+def wire(message: Any, *, utf8: bool = False, is_8bit_ok: bool = False) -> bytes:
+    return flatten(message, utf8=utf8, is_8bit_ok=is_8bit_ok)
+
+
+def state(message: Any) -> Any:
+    """Give all that a caller can see of a message and its parts, unparsed."""
+    kept = [(part.policy, list(part.raw_items())) for part in message.walk()]
+    payloads = [vars(p)["_payload"] for p in message.walk() if not p.is_multipart()]
+    parts = [id(part) for part in message.walk()]
+    return kept, payloads, parts, [(p.preamble, p.epilogue) for p in message.walk()]
+
+
+# Who sends it, and who gets it
+
+OLD_BLOCK = """\
+Resent-Sender: old@o.example
+Resent-Cc: old-cc@o.example
+Resent-From: old@o.example
+Resent-To: old-to@o.example
+From: a@x.example
+To: b@y.example"""
+
+ENVELOPES = {
+    "all-fields": (
+        (
+            "From: a@x.example\nTo: b@y.example, C <c@y.example>\nCc: d@y.example\n"
+            "Bcc: e@y.example"
+        ),
+        "a@x.example",
+        ["b@y.example", "c@y.example", "d@y.example", "e@y.example"],
+    ),
+    "sender-goes-before-from": (
+        "From: a@x.example, c@x.example\nSender: s@x.example\nTo: b@y.example",
+        "s@x.example",
+        ["b@y.example"],
+    ),
+    "several-from": ("From: a@x.example, c@x.example", None, []),
+    "no-from": ("To: b@y.example", None, ["b@y.example"]),
+    "empty-group": (
+        "From: a@x.example\nTo: undisclosed-recipients:;\nCc: b@y.example",
+        "a@x.example",
+        ["b@y.example"],
+    ),
+    "folded": (
+        "From: a@x.example\nTo: b@y.example,\n c@y.example",
+        "a@x.example",
+        ["b@y.example", "c@y.example"],
+    ),
+    "A06-quoted-local-part": (
+        'From: a@x.example\nTo: "evil@x y"@good.example',
+        "a@x.example",
+        ['"evil@x y"@good.example'],
+    ),
+    "A06-encoded-name": (
+        "From: a@x.example\nTo: =?utf-8?q?evil=40x=2C?= <b@good.example>",
+        "a@x.example",
+        ["b@good.example"],
+    ),
+    "A07-utf8-that-was-read": (
+        "From: a@x.example\nTo: José <josé@y.example>",
+        "a@x.example",
+        ["josé@y.example"],
+    ),
+    "resent": (
+        (
+            "Resent-From: n@n.example\nResent-To: to@n.example\nResent-Cc: cc@n.example"
+            "\nResent-Bcc: bcc@n.example\nFrom: a@x.example\nTo: b@y.example"
+        ),
+        "n@n.example",
+        ["to@n.example", "cc@n.example", "bcc@n.example"],
+    ),
+    "resent-sender": (
+        (
+            "Resent-From: a@n.example, b@n.example\nResent-Sender: s@n.example\n"
+            "Resent-To: to@n.example"
+        ),
+        "s@n.example",
+        ["to@n.example"],
+    ),
+    "resent-twice": (
+        (
+            "Resent-From: n@n.example\nResent-To: to@n.example\n"
+            "Resent-From: o@o.example\nResent-To: o@o.example\n"
+            "Resent-Cc: o@o.example\nFrom: a@x.example"
+        ),
+        "n@n.example",
+        ["to@n.example"],
+    ),
+    "resent-twice-with-a-relay-between": (
+        (
+            "Received: by new\nResent-From: n@n.example\nResent-To: to@n.example\n"
+            f"Received: by old\n{OLD_BLOCK}"
+        ),
+        "n@n.example",
+        ["to@n.example"],
+    ),
+    "not-resent": (
+        "X-Resent-To: x@x.example\nFrom: a@x.example\nTo: b@y.example",
+        "a@x.example",
+        ["b@y.example"],
+    ),
+}
+
+
+@every_policy
+@pytest.mark.parametrize(
+    ("text", "sender", "recipients"), ENVELOPES.values(), ids=ENVELOPES
+)
+def test_the_envelope_is_that_of_the_newest_block(
+    policy_: Policy[Any], text: str, sender: str | None, recipients: list[str]
+) -> None:
+    message = mail(text, policy_)
+    before = state(message)
+    assert envelope_of(message) == (sender, recipients)
+    assert state(message) == before
+
+
+@every_policy
+@pytest.mark.parametrize(
+    ("field", "complaint"),
+    [
+        (b"To: team: b@y.example, c@y.example;", "'team'.*recipients="),
+        (b"Resent-To: team: b@y.example;", "'team'.*recipients="),
+        (b"Sender: team: b@y.example;", "'team'"),
+        (b"To: <>", "cannot be read"),
+        (b"Cc: root", "cannot be read"),
+        (b"Bcc: b@y.example <c@y.example>", "cannot be read"),
+        (b"To: B <b@y.example", "cannot be read"),
+        (b"To: b@y.example; c@y.example", "cannot be read"),
+        (b"From: a b@y.example", "cannot be read"),
+        pytest.param(b"To: jos\xe9@y.example", "not UTF-8", id="A07-Latin-1"),
+    ],
+)
+def test_a_field_that_nobody_can_read_is_an_error(
+    policy_: Policy[Any], field: bytes, complaint: str
+) -> None:
+    with pytest.raises(SMTPArgumentError, match=complaint):
+        envelope_of(read(field + b"\r\n\r\n", policy_))
+
+
+def test_what_the_caller_says_need_not_be_read() -> None:
+    """So that a message whose To is a group can be sent to its members."""
+    message = mail("From: a@x.example\nTo: team: b@y.example;")
+    assert envelope_of(message, recipients=["b@y.example"]) == (
+        "a@x.example",
+        ["b@y.example"],
+    )
+    message = mail("From: team: a@x.example;\nTo: b@y.example")
+    assert envelope_of(message, sender="") == ("", ["b@y.example"])
+
+
+# What it needs
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("From: josé@x.example", True),
+        ("Resent-Reply-To: b@y.example, josé@x.example", True),
+        ("Cc: team: josé@x.example;", True),
+        ("To: josé@bücher.example", True),
+        ("From: José <a@x.example>", False),
+        ("From: a@bücher.example", False),
+        ("From: =?utf-8?q?Jos=C3=A9?= <a@x.example>", False),
+        ("Subject: josé@x.example", False),
+        ("To: josé", False),
+    ],
+)
+@every_policy
+def test_only_a_local_part_beyond_ascii_needs_smtputf8(
+    policy_: Policy[Any], field: str, expected: bool
+) -> None:
+    """A07: names and domains can be spelt in ASCII (RFC 2047, RFC 5891)."""
+    assert needs_smtputf8(mail(field, policy_)) is expected
+
+
+def test_a_message_within_needs_smtputf8_too() -> None:
+    """A07: what it is wrapped in has no way to spell it."""
+    message, inner = EmailMessage(), EmailMessage()
+    inner["From"] = "josé@x.example"
+    inner.set_content("hello\n")
+    message.add_attachment(inner)
+    assert needs_smtputf8(message)
+
+
+# Octets of what needs no fitting
+
+PLAIN = b"Content-Type: text/plain; charset=utf-8\r\n"
+MIXED = b'Content-Type: multipart/mixed; boundary="=b"\r\n'
+SHAPES = {
+    "text": HEAD + b"\r\nhello\r\n.\r\n",
+    "empty": HEAD + b"\r\n",
+    "no-last-line-end": HEAD + b"\r\nhello",
+    "lone-CR": HEAD + b"\r\na\rb\r\r\n\r",
+    "LF": HEAD.replace(b"\r", b"") + b"\na\n\nb\n",
+    "from-line": HEAD + b"\r\nFrom here\r\n",
+    "998-octets": HEAD + b"\r\n" + b"x" * 998 + b"\r\n" + b"y" * 998,
+    "998-octets-CR": HEAD + b"\r\n" + (b"x" * 998 + b"\r") * 3,
+    "multipart": HEAD + MIXED + b"\r\npre\r\n--=b\r\n\r\nin\r\n--=b--\r\nepi\nlogue",
+    "no-parts": HEAD + MIXED + b"\r\n\r\n",
+    "nested": HEAD + MIXED + b"\r\n--=b\r\nContent-Type: multipart/alternative; "
+    b"boundary=c\r\n\r\n--c\r\n\r\none\r\n--c\r\n\r\n\r\n--c--\r\n--=b--\r\n",
+    "rfc822": HEAD + b"Content-Type: message/rfc822\r\n\r\nBcc: c@y.example\r\n\r\nhi",
+    "delivery-status": HEAD + b"Content-Type: message/delivery-status\r\n\r\n"
+    b"Reporting-MTA: dns; x\r\n\r\nAction: failed\r\n",
+    "base64": HEAD + PLAIN + b"Content-Transfer-Encoding: base64\r\n\r\nw6kK\r\n",
+    "folded": b"Subject: one\r\n\ttwo\r\n  three\r\n" + HEAD + b"\r\n",
+    "encoded-words": b"From: =?iso-8859-1?q?Jos=E9?= (he)\r\n <a@x.example>\r\n\r\n",
+    "signed": HEAD + b"Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n"
+    b"Subject: " + b"long " * 30 + b"\r\n\r\nhi\r\n--s\r\n\r\nsig\r\n--s--\r\n",
+}
+
+
+@every_policy
+@pytest.mark.parametrize("octets", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("is_8bit_ok", [True, False])
+def test_what_needs_no_fitting_is_what_as_bytes_gives(
+    policy_: Policy[Any], octets: bytes, is_8bit_ok: bool
+) -> None:
+    message = read(octets, policy_)
+    before = state(message)
+    crlf = policy_.clone(linesep="\r\n")
+    expected = message.as_bytes(policy=crlf)
+    assert wire(message, utf8=policy_ is policy.SMTPUTF8, is_8bit_ok=is_8bit_ok) == (
+        expected
+    )
+    assert state(message) == before
+
+
+PAYLOADS = st.lists(st.sampled_from(["\r", "\n", "\r\n", "a", ".", "From ", "é", ""]))
+
+
+@settings(deadline=None)
+@given(payloads=st.lists(PAYLOADS.map("".join), min_size=1), first=PAYLOADS)
+def test_the_octets_are_those_of_as_bytes_whatever_the_line_ends(
+    payloads: list[str], first: list[str]
+) -> None:
+    message = MIMEMultipart(boundary="=b")
+    message.preamble = "".join(first).replace("é", "")
+    for payload in payloads:
+        part = Message()
+        part["Content-Type"] = "text/plain; charset=utf-8"
+        part.set_payload(payload.encode())
+        message.attach(part)
+    crlf = message.policy.clone(linesep="\r\n")
+    assert wire(message, is_8bit_ok=True) == message.as_bytes(policy=crlf)
+
+
+@pytest.mark.parametrize("name", ["Bcc", "bcc", "Resent-Bcc", "RESENT-BCC"])
+@every_policy
+def test_blind_copies_never_leave(policy_: Policy[Any], name: str) -> None:
+    field = f"{name}: c@z.example, d@z.example\r\n".encode()
+    message = read(field + HEAD + field + b"\r\nhi\r\n", policy_)
+    before = state(message)
+    assert wire(message) == HEAD + b"\r\nhi\r\n"
+    assert state(message) == before
+
+
+def test_a_boundary_that_is_made_for_the_server_stays_there() -> None:
+    message = EmailMessage()
+    message["From"] = "a@bücher.example"
+    message.set_content("one\n")
+    message.add_alternative("<p>\u00fc</p>\n", subtype="html", cte="8bit")
+    message.add_attachment(b"\xff" * 99, "application", "x", cte="8bit")
+    inner = EmailMessage()
+    inner.set_content("x" * 1200, cte="7bit")
+    inner.add_attachment("two\n")
+    message.add_attachment(inner)
+    before = state(message)
+    assert wire(message) != wire(message)
+    assert [part.get_boundary() for part in message.walk()] == [None] * 9
+    assert state(message) == before
+
+
+# Octets of what needs some
+
+TEXTS = {
+    "few-beyond-ascii": ("the café is open\n", "quoted-printable"),
+    "many-beyond-ascii": ("ёжик\n" * 9, "base64"),
+    "long-line": ("x" * 999 + "\n", "quoted-printable"),
+    "line-ends": ("é\nis\n\n.\nlast and the end of it all ", "quoted-printable"),
+}
+
+
+@every_policy
+@pytest.mark.parametrize(("text", "encoding"), TEXTS.values(), ids=TEXTS)
+def test_text_is_encoded_where_it_cannot_travel(
+    policy_: Policy[Any], text: str, encoding: str
+) -> None:
+    """A19, A20: what was encoded is the same text."""
+    message = read(HEAD + PLAIN + b"\r\n" + text.encode(), policy_)
+    before = state(message)
+    octets = wire(message)
+    sent = read(octets)
+    assert octets.isascii()
+    assert max(map(len, octets.splitlines())) <= 998
+    assert sent["Content-Transfer-Encoding"] == encoding
+    assert sent.get_content().replace("\r\n", "\n") == text
+    assert state(message) == before
+
+
+def test_text_is_canonical_before_it_becomes_base64() -> None:
+    """RFC 2049 4."""
+    sent = read(wire(read(HEAD + PLAIN + b"\n" + "ё\nж\r\n".encode())))
+    assert sent["Content-Transfer-Encoding"] == "base64"
+    assert sent.get_payload(decode=True) == "ё\r\nж\r\n".encode()
+
+
+@pytest.mark.parametrize("data", [b"\xff\n\r\xfe", b"a\nb", b"a\0b", bytes(range(256))])
+@pytest.mark.parametrize("is_8bit_ok", [True, False])
+def test_a_binary_part_becomes_base64(data: bytes, is_8bit_ok: bool) -> None:
+    """A18: DATA has lines, and no NUL; BINARYMIME would be another matter."""
+    message = EmailMessage()
+    message.set_content(data, "application", "octet-stream", cte="binary")
+    sent = read(wire(message, is_8bit_ok=is_8bit_ok))
+    assert sent["Content-Transfer-Encoding"] == "base64"
+    assert sent.get_content() == data
+
+
+def test_octets_that_nobody_encoded_become_base64() -> None:
+    """A18: and text in which a line end is not one octet keeps its octets."""
+    data = "é\n".encode("utf-16")
+    for message in (
+        MIMEApplication(data, _encoder=lambda _: None),
+        read(b"Content-Type: text/plain; charset=utf-16\r\n\r\n" + data),
+    ):
+        assert read(wire(message, is_8bit_ok=True)).get_payload(decode=True) == data
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "content"),
+    [
+        ("base64", b"QUJD" * 400, b"ABC" * 400),
+        ("Quoted-Printable ", b"caf\xc3\xa9=20=\r\nx", "café x".encode()),
+    ],
+)
+def test_what_was_encoded_wrongly_is_encoded_again(
+    encoding: str, body: bytes, content: bytes
+) -> None:
+    """A19, A20: and not twice."""
+    field = f"Content-Transfer-Encoding: {encoding}\r\n".encode()
+    octets = wire(read(HEAD + PLAIN + field + b"\r\n" + body))
+    assert read(octets).get_payload(decode=True) == content
+    assert octets.isascii()
+    assert max(map(len, octets.splitlines())) <= 998
+
+
+def test_an_encoding_is_named_where_mime_is() -> None:
+    """RFC 2045 4: without MIME-Version nobody has to decode it."""
+    sent = read(wire(read(b"From: a@x.example\r\n\r\nthe caf\xc3\xa9\r\n")))
+    assert sent["MIME-Version"] == "1.0"
+    plain = read(b"From: a@x.example\r\n\r\nhi\r\n")
+    assert "MIME-Version" not in read(wire(plain))
+
+
+def test_a_message_within_is_encoded_part_by_part() -> None:
+    """A19: RFC 2046 5.2.1 lets nobody encode it as a whole."""
+    message, inner = EmailMessage(), EmailMessage()
+    inner.set_content("the café\n", cte="8bit")
+    message.set_content("see below\n")
+    message.add_attachment(inner)
+    octets = wire(message)
+    (sent,) = [p for p in read(octets).walk() if p.get_content_type() != "text/plain"][
+        1:
+    ]
+    assert octets.isascii()
+    assert sent.get_content().get_content() == "the café\r\n"
+
+
+def test_a_policy_that_wants_7_bit_has_its_way() -> None:
+    """A19: though the server would take more."""
+    wanted = policy.SMTP.clone(cte_type="7bit")
+    message = read(HEAD + PLAIN + b"\r\nthe caf\xc3\xa9\r\n", wanted)
+    assert wire(message, is_8bit_ok=True).isascii()
+    free = read(HEAD + PLAIN + b"\r\nthe caf\xc3\xa9\r\n", policy.SMTP)
+    assert not wire(free, is_8bit_ok=True).isascii()
+
+
+SIGNED = b"Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (b"", b"caf\xc3\xa9"),
+        (b"", b"x" * 999),
+        (b"Content-Transfer-Encoding: binary\r\n", b"a"),
+        (PLAIN + b"Content-Transfer-Encoding: quoted-printable\r\n", b"caf\xc3\xa9"),
+        (b"Content-Type: message/rfc822\r\n\r\n", b"\r\ncaf\xc3\xa9"),
+    ],
+)
+@every_policy
+def test_what_is_signed_is_never_encoded_otherwise(
+    policy_: Policy[Any], fields: bytes, body: bytes
+) -> None:
+    signed = SIGNED + fields + b"\r\n" + body + b"\r\n--s\r\n\r\nsig\r\n--s--\r\n"
+    with pytest.raises(SMTPArgumentError, match="signature"):
+        wire(read(HEAD + signed, policy_))
+
+
+def test_what_is_signed_stays_8_bit_where_it_may() -> None:
+    octets = HEAD + SIGNED + b"\r\ncaf\xc3\xa9\r\n--s\r\n\r\nsig\r\n--s--\r\n"
+    assert wire(read(octets), is_8bit_ok=True) == octets
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        legacy(payload="café"),
+        legacy(("Content-Transfer-Encoding", "base64"), payload="café"),
+    ],
+)
+def test_text_that_nobody_encoded_is_an_error(message: Message) -> None:
+    with pytest.raises(SMTPArgumentError, match="not encoded"):
+        wire(message, is_8bit_ok=True)
+
+
+@pytest.mark.parametrize("kind", [b"multipart/mixed", b"message/external-body"])
+def test_a_composite_that_is_text_cannot_be_encoded(kind: bytes) -> None:
+    """RFC 2045 6.4."""
+    parser = email.parser.BytesHeaderParser()
+    message = parser.parsebytes(b"Content-Type: " + kind + b"\r\n\r\ncaf\xc3\xa9")
+    with pytest.raises(SMTPArgumentError, match="not read into parts"):
+        wire(message)
+
+
+def test_a_preamble_that_nobody_encoded_is_an_error() -> None:
+    message = MIMEMultipart(_subparts=[MIMEText("hi")])
+    message.preamble = "café"
+    with pytest.raises(SMTPArgumentError, match="cannot be written"):
+        wire(message)
+
+
+# Header fields
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a@bücher.example", b"a@xn--bcher-kva.example"),
+        (
+            "José <a@bücher.example>, b@x.example",
+            b"=?utf-8?q?Jos=C3=A9?= <a@xn--bcher-kva.example>, b@x.example",
+        ),
+        ("team: a@bücher.example;", b"team: a@xn--bcher-kva.example;"),
+        ("José <a@x.example>", b"=?utf-8?q?Jos=C3=A9?= <a@x.example>"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Message, EmailMessage])
+@pytest.mark.parametrize("name", ["Reply-To", "Resent-From"])
+def test_names_and_domains_are_spelt_in_ascii(
+    kind: type[Message], name: str, value: str, expected: bytes
+) -> None:
+    """A07: and the address is not hidden in an encoded word."""
+    message, inner = MIMEMultipart(boundary="b"), kind()
+    for each in (message, inner):
+        each[name] = value
+    wrapper = Message()
+    wrapper["Content-Type"] = "message/rfc822"
+    wrapper.set_payload([inner])
+    message.attach(wrapper)
+    before = state(message)
+    assert wire(message).count(name.encode() + b": " + expected + b"\r\n") == 2
+    assert state(message) == before
+
+
+@pytest.mark.parametrize("policy_", [policy.default, policy.SMTP])
+def test_a_name_beyond_ascii_leaves_the_field_as_it_is(policy_: Policy[Any]) -> None:
+    message = EmailMessage(policy=policy_)
+    message["From"] = "José <a@x.example> (he)"
+    message["To"] = ", ".join(f"José <b{n}@y.example>" for n in range(9))
+    message.set_content("hello\n")
+    assert wire(message) == message.as_bytes(policy=policy_.clone(linesep="\r\n"))
+
+
+def test_a_domain_that_idna_refuses_is_an_error() -> None:
+    """A07."""
+    message = EmailMessage()
+    message["From"] = "a@-ü-.example"
+    with pytest.raises(SMTPArgumentError, match="IDNA"):
+        wire(message)
+
+
+@every_policy
+def test_header_fields_are_in_utf8_where_they_may(policy_: Policy[Any]) -> None:
+    """A07: RFC 6532."""
+    octets = "Subject: Prüfung\r\nFrom: José <josé@x.example>\r\n\r\nhi\r\n".encode()
+    assert wire(read(octets, policy_), utf8=True, is_8bit_ok=True) == octets
+
+
+def test_header_objects_of_legacy_messages_are_text() -> None:
+    message = legacy(("Subject", Header("Prüfung", "utf-8")), ("From", "é@x.example"))
+    before = state(message)
+    octets = wire(message, utf8=True, is_8bit_ok=True)
+    assert octets == "Subject: Prüfung\r\nFrom: é@x.example\r\n\r\nhello\r\n".encode()
+    assert b"Subject: =?utf-8?q?Pr=C3=BCfung?=\r\n" in wire(message)
+    assert state(message) == before
+
+
+@pytest.mark.parametrize("line_end", ["\r", "\n", "\r\n", "\n\n", "\r\r\n"])
+@pytest.mark.parametrize("utf8", [True, False])
+@pytest.mark.parametrize("is_inner", [True, False])
+def test_no_header_field_becomes_two(line_end: str, utf8: bool, is_inner: bool) -> None:
+    """A14: legacy messages take any text."""
+    for field in (
+        ("Subject", f"x{line_end}Bcc: evil@z.example"),
+        ("Subject", Header(f"x{line_end}Bcc: evil@z.example")),
+        ("Subject", f"x{line_end}"),
+        (f"X{line_end}Bcc", "evil@z.example"),
+        ("", "x"),
+    ):
+        message = legacy(field)
+        if is_inner:
+            message = MIMEMultipart(_subparts=[message])
+        with pytest.raises(SMTPArgumentError, match="field"):
+            wire(message, utf8=utf8, is_8bit_ok=True)

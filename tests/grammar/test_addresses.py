@@ -1,0 +1,408 @@
+"""The mailbox grammar: what is an address, and that it is sent as it is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import unicodedata
+from email.headerregistry import Address
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from smtplibaio.exceptions import SMTPArgumentError
+from smtplibaio.grammar import commands
+from smtplibaio.grammar.addresses import forward_path, needs_smtputf8, reverse_path
+
+many = settings(deadline=None, max_examples=300)
+
+
+def check_sent_as_it_is(address: Any, mailbox: str) -> None:
+    assert reverse_path(address) == forward_path(address) == mailbox
+    path = f"<{mailbox}>\r\n".encode()
+    assert commands.mail(reverse_path(address)) == b"MAIL FROM:" + path
+    assert commands.rcpt(forward_path(address)) == b"RCPT TO:" + path
+
+
+# What is an address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@b",
+        "user@host.example",
+        "first.last+tag=x@sub-domain.host.example",
+        "User@Host.EXAMPLE",
+        "!#$%&'*+-/=?^_`{|}~@b.example",
+        "a@3com.example",
+        "a@b--c.example",
+        "a@host_name.example",
+        "_@b_.example",
+        "a@xn--bcher-kva.example",
+        "a@[192.0.2.1]",
+        "a@[IPv6:2001:db8::1]",
+        "a@[ipv6:::ffff:192.0.2.1]",
+        "a@[x-tag:some!thing]",
+        pytest.param('"a b"@c.example', id="A05-space-in-quotes"),
+        pytest.param('"a> SIZE=9 <b"@c.example', id="A05-brackets-in-quotes"),
+        pytest.param('"evil@x y"@good.example', id="A06-address-in-quotes"),
+        pytest.param('"<evil@x>"@good.example', id="A06-path-in-quotes"),
+        pytest.param('"a\\"b"@c.example', id="A06-quoted-quote"),
+        pytest.param('"a\\\\"@c.example', id="A06-quoted-backslash"),
+        pytest.param('"a,b"@c.example', id="A06-comma"),
+        pytest.param('"a;b:c"@d.example', id="A06-group"),
+        pytest.param('"a(b)"@c.example', id="A06-comment-in-quotes"),
+        pytest.param('"a.b"@c.example', id="A06-quotes-without-need"),
+        pytest.param('""@c.example', id="A06-empty-quotes"),
+        pytest.param('" "@c.example', id="A06-a-space-in-quotes"),
+        pytest.param('"\\ "@c.example', id="A06-a-quoted-space"),
+        "jos\u00e9@b.example",
+        '"jos\u00e9 x"@b.example',
+        "\U0001f989@b.example",
+        "\u00e9@[192.0.2.1]",
+    ],
+)
+def test_an_address_is_sent_byte_for_byte(address: str) -> None:
+    """A05, A06: it is checked and never parsed anew."""
+    check_sent_as_it_is(address, address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("a@b\r\nRCPT TO:<evil@x>", id="A02-CRLF"),
+        pytest.param('"a\r\nRCPT TO:<x>"@b', id="A02-CRLF-in-quotes"),
+        pytest.param('"a\\\r\\\nRCPT TO:<x>"@b', id="A02-quoted-CRLF"),
+        pytest.param('"a\rb"@c', id="A02-CR-in-quotes"),
+        pytest.param('"a\nb"@c', id="A02-LF-in-quotes"),
+        pytest.param('"a\\\nb"@c', id="A02-quoted-LF"),
+        pytest.param('"a\0b"@c', id="A02-NUL-in-quotes"),
+        pytest.param('"a\\\0b"@c', id="A02-quoted-NUL"),
+        pytest.param('"a\tb"@c', id="A02-tab-in-quotes"),
+        pytest.param('"a\x7fb"@c', id="A02-DEL-in-quotes"),
+        pytest.param('"a\x85b"@c', id="A02-NEL-in-quotes"),
+        pytest.param('"a\u2028b"@c', id="A02-U+2028-in-quotes"),
+        pytest.param('"a\\\u2029b"@c', id="A02-quoted-U+2029"),
+        pytest.param('"a\u00a0b"@c', id="A02-NBSP-in-quotes"),
+        pytest.param('"a\u3000b"@c', id="A02-ideographic-space"),
+        pytest.param('"a\ud800b"@c', id="A02-surrogate-in-quotes"),
+        pytest.param('"a"@c\n', id="A02-trailing-LF"),
+        pytest.param("a@b\n", id="A02-trailing-LF-without-quotes"),
+        pytest.param("a@[IPv6:::1%\r\nDATA]", id="A02-CRLF-in-a-zone"),
+        pytest.param("a@[x:y\r\nDATA]", id="A02-CRLF-in-a-literal"),
+        pytest.param("a@[1.2.3.4\n]", id="A02-LF-in-a-literal"),
+        pytest.param("a@b> SIZE=9", id="A05-SIZE"),
+        pytest.param("a@b> ORCPT=rfc822;x@y", id="A05-ORCPT"),
+        pytest.param("a@b> AUTH=<x", id="A05-AUTH"),
+        pytest.param("a@b>", id="A05-closed"),
+        pytest.param("a@b>x", id="A05-closed-in-the-domain"),
+        pytest.param("a>@b", id="A05-closed-in-the-local-part"),
+        pytest.param("<a@b>", id="A05-in-brackets"),
+        pytest.param("<a@b", id="A05-opened"),
+        pytest.param("a b@c", id="A05-space"),
+        pytest.param("a@b c", id="A05-space-in-the-domain"),
+        pytest.param(" a@b", id="A05-leading-space"),
+        pytest.param("a@b ", id="A05-trailing-space"),
+        pytest.param("a@[IPv6:::1%> SIZE=9 <x]", id="A05-in-a-zone"),
+        pytest.param("a@[IPv6:fe80::1%eth0]", id="A05-a-zone"),
+        pytest.param("a@[x:>]", id="A05-in-a-literal"),
+        pytest.param("a@[x:y z]", id="A05-space-in-a-literal"),
+        pytest.param("\u00e9@b> SIZE=9", id="A05-beyond-ASCII"),
+        pytest.param("a@\u00e9> SIZE=9", id="A05-IDN"),
+        pytest.param("a@\u00e9\uff1e", id="A05-full-width-bracket"),
+        pytest.param("a@\u00e9\u3000b", id="A05-ideographic-space-in-IDN"),
+        pytest.param('"a"b@c', id="A06-text-behind-quotes"),
+        pytest.param('a"b"@c', id="A06-quotes-behind-text"),
+        pytest.param('"a"b"@c', id="A06-quote-in-quotes"),
+        pytest.param('"a\\"@c', id="A06-open-quotes"),
+        pytest.param('"a@c', id="A06-one-quote"),
+        pytest.param('"a@c"', id="A06-all-in-quotes"),
+        pytest.param('"a\\\u00e9"@c', id="A06-quoted-pair-beyond-ASCII"),
+        pytest.param("a\\,b@c", id="A06-backslash-without-quotes"),
+        pytest.param("a(b)@c", id="A06-comment"),
+        pytest.param("(b)a@c", id="A06-comment-in-front"),
+        pytest.param("a@b(c)", id="A06-comment-behind"),
+        pytest.param("Name <a@b>", id="A06-display-name"),
+        pytest.param('"evil@x" <a@b>', id="A06-quoted-display-name"),
+        pytest.param("a@b,c@d", id="A06-two"),
+        pytest.param("a@b;", id="A06-semicolon"),
+        pytest.param("g:a@b;", id="A06-group"),
+        pytest.param("a@b@c", id="A06-two-signs"),
+        pytest.param("@r.example:a@b", id="A06-source-route"),
+        "a",
+        "@b",
+        "a@",
+        "@",
+        ".a@b",
+        "a.@b",
+        "a..b@c",
+        "a@.b",
+        "a@b.",
+        "a@b..c",
+        "a@-b",
+        "a@b-",
+        "a@b.-c",
+        "a@b!c",
+        "a@[]",
+        "a@[",
+        "a@]",
+        "a@[192.0.2.256]",
+        "a@[192.0.2]",
+        "a@[192.0.2.1",
+        "a@[IPv6:]",
+        "a@[IPv6:192.0.2.1]",
+        "a@[2001:db8::1:x y]",
+        "a@[IPv6:2001:db8:::1]",
+        "a@[-:x]",
+        "a@[tag-:x]",
+        "a@[tag:]",
+        "a@[tag:x\\]",
+        "a@[tag:[x]",
+        "a@[tag:\u00e9]",
+        "a@[\u0661.2.3.4]",
+        "jos\u00e9",
+        "a@\u00e9.",
+        "a@.\u00e9",
+        "a@\u00e9..b",
+        "a@-\u00e9",
+        "a@xn--\u00e9",
+        "a@\u2665.example",
+        "a@\ud800",
+        "a@" + "\u00e9" * 300,
+        "a@\u00e9\x00",
+    ],
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    """A02, A05, A06: and the text that says so can be shown anywhere."""
+    for path, what in ((reverse_path, "the sender"), (forward_path, "the recipient")):
+        with pytest.raises(SMTPArgumentError) as info:
+            path(address)
+        text = str(info.value)
+        assert text.startswith(f"{what} {address!a} ")
+        assert text.isprintable()
+
+
+@pytest.mark.parametrize("value", [None, 1, b"a@b", ["a@b"], object()])
+def test_what_is_no_text_is_refused(value: object) -> None:
+    with pytest.raises(SMTPArgumentError, match=r"the sender is a str such as .* not "):
+        reverse_path(value)
+    with pytest.raises(SMTPArgumentError, match="the recipient is a str such as"):
+        forward_path(value)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("a", "is not of the form local-part@domain"),
+        ("Name <a@b>", "pass the bare address, without a name and angle brackets"),
+        ("a b@c", "special characters are only allowed within double quotes"),
+        ('"\x1b"@c', r"""'"\x1b"@c' has U+001B at index 1"""),
+        ("a@[1]", "has an address literal that is none"),
+        ("a@b..c", "has a domain that is none"),
+        ("a@-\u00e9", "has a domain that IDNA refuses: Label must not start"),
+    ],
+)
+def test_the_error_says_why(address: str, why: str) -> None:
+    with pytest.raises(SMTPArgumentError) as info:
+        forward_path(address)
+    assert why in str(info.value)
+
+
+# Special mailboxes, and other types
+
+
+@pytest.mark.parametrize("sender", ["", "<>", Address(), Address("Nobody")])
+def test_the_null_reverse_path_is_a_sender_and_no_recipient(sender: object) -> None:
+    assert reverse_path(sender) == ""
+    assert commands.mail(reverse_path(sender)) == b"MAIL FROM:<>\r\n"
+    with pytest.raises(SMTPArgumentError):
+        forward_path(sender)
+
+
+@pytest.mark.parametrize("name", ["Postmaster", "postmaster", "POSTMASTER"])
+def test_postmaster_needs_no_domain_as_a_recipient(name: str) -> None:
+    """RFC 5321 4.1.1.3: "in any case variation"."""
+    assert forward_path(name) == name
+    assert forward_path(Address(username=name)) == name
+    with pytest.raises(SMTPArgumentError, match="is not of the form"):
+        reverse_path(name)
+
+
+def test_an_address_object_is_taken_at_its_addr_spec() -> None:
+    """A06: the display name never comes near the envelope."""
+    address = Address("evil@x.example", "a b", "good.example")
+    check_sent_as_it_is(address, '"a b"@good.example')
+    check_sent_as_it_is(SimpleNamespace(addr_spec="a@b.example"), "a@b.example")
+    for broken in (None, b"a@b", "a@b> SIZE=9"):
+        with pytest.raises(SMTPArgumentError):
+            forward_path(SimpleNamespace(addr_spec=broken))
+
+
+#: Texts that `format` shows as the name of their member.
+Role = Enum(
+    "Role",
+    {
+        "ROOT": "root@x.example",
+        "QUOTED": '"a b"@x.example',
+        "POSTMASTER": "Postmaster",
+        "NOBODY": "<>",
+    },
+    type=str,
+)
+
+
+def test_a_subclass_of_str_is_sent_as_what_it_holds() -> None:
+    """A06: what was checked is what is sent, whatever `format` makes of it."""
+    for role in (Role.ROOT, Role.QUOTED):
+        check_sent_as_it_is(role, role.value)
+    line = commands.rcpt(forward_path(Role.POSTMASTER))
+    assert line == b"RCPT TO:<Postmaster>\r\n"
+    assert commands.mail(reverse_path(Role.NOBODY)) == b"MAIL FROM:<>\r\n"
+
+
+# Beyond ASCII
+
+
+@pytest.mark.parametrize(
+    ("address", "mailbox"),
+    [
+        ("a@b\u00fccher.example", "a@xn--bcher-kva.example"),
+        ("a@B\u00dcCHER.example", "a@xn--bcher-kva.example"),
+        ("a@bu\u0308cher.example", "a@xn--bcher-kva.example"),
+        ("a@stra\u00dfe.example", "a@xn--strae-oqa.example"),
+        ("a@b\u00fccher\u3002example", "a@xn--bcher-kva.example"),
+        ("a@\uff41.example", "a@a.example"),
+        ("a@\u4f8b\u3048.\u30c6\u30b9\u30c8", "a@xn--r8jz45g.xn--zckzah"),
+        ("jos\u00e9@b\u00fccher.example", "jos\u00e9@xn--bcher-kva.example"),
+        ('"a b"@b\u00fccher.example', '"a b"@xn--bcher-kva.example'),
+    ],
+)
+def test_a_domain_beyond_ascii_travels_as_a_labels(address: str, mailbox: str) -> None:
+    """RFC 5891: and the local part as it is."""
+    check_sent_as_it_is(address, mailbox)
+
+
+@pytest.mark.parametrize(
+    ("address", "needs"),
+    [
+        ("", False),
+        ("a@b.example", False),
+        ("a@b\u00fccher.example", False),
+        ("jos\u00e9@b.example", True),
+        ('"\u00e9"@b\u00fccher.example', True),
+    ],
+)
+def test_only_a_local_part_beyond_ascii_needs_smtputf8(
+    address: str, needs: bool
+) -> None:
+    assert needs_smtputf8(reverse_path(address)) is needs
+
+
+def test_idna_is_imported_when_it_is_first_needed() -> None:
+    program = (
+        "import sys; from smtplibaio.grammar.addresses import forward_path as f;"
+        "f('a@b.example'); assert 'idna' not in sys.modules;"
+        "f('a@b\\u00fc.example'); assert 'idna' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# Whatever the address
+
+beyond_ascii = st.characters(
+    min_codepoint=0xA1, exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")
+)
+atoms = st.text(
+    st.sampled_from(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+        "!#$%&'*+-/=?^_`{|}~"
+    )
+    | beyond_ascii,
+    min_size=1,
+    max_size=12,
+)
+dot_strings = st.lists(atoms, min_size=1, max_size=4).map(".".join)
+printable_ascii = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+quoted_strings = st.lists(
+    st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters='"\\')
+    | beyond_ascii
+    | printable_ascii.map("\\{}".format),
+    max_size=12,
+).map(lambda parts: f'"{"".join(parts)}"')
+labels = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,8}[A-Za-z0-9])?", fullmatch=True)
+literals = st.one_of(
+    st.ip_addresses(v=4).map("[{}]".format),
+    st.ip_addresses(v=6).map("[IPv6:{}]".format),
+    st.from_regex(
+        r"\[[a-z0-9-]{0,4}[a-z0-9]:[!#-;=?-Z^-~]{1,9}\]", fullmatch=True
+    ).filter(lambda literal: "@" not in literal and not literal.startswith("[ipv6:")),
+)
+mailboxes = st.tuples(
+    dot_strings | quoted_strings,
+    st.lists(labels, min_size=1, max_size=4).map(".".join) | literals,
+).map("@".join)
+
+
+@many
+@given(mailboxes)
+def test_every_address_of_the_grammar_is_sent_byte_for_byte(address: str) -> None:
+    """A05, A06: quoted or not, literal or not."""
+    check_sent_as_it_is(address, address)
+
+
+fragments = st.lists(
+    st.sampled_from(
+        [
+            *("a", "b.c", "@", "@", "<", ">", '"', "\\", " ", "\r", "\n", "\0", "."),
+            *("[", "]", "[IPv6:", "::1", "%", "[1.2.3.4]", "x:", "(", ",", "\u00e9"),
+            *("\uff1e", "\u3000", "\u2028", "\x85", "\u00a0", "\ud800", "> SIZE=9"),
+        ]
+    ),
+    max_size=12,
+).map("".join)
+framed = st.builds(
+    "{}@{}".format, st.sampled_from(["a", '"a b"', "\u00e9"]), fragments | st.text()
+) | st.builds("{}@b.example".format, fragments | st.text())
+in_literal = st.builds(
+    "a@[{}{}]".format, st.sampled_from(["", "IPv6:", "IPv6:::1%", "x:"]), st.text()
+)
+
+
+@settings(many, max_examples=600)
+@given(st.text() | fragments | framed | in_literal)
+@example("a@[IPv6:::1%> SIZE=9 <x]")
+@example("a@[IPv6:::1%\r\nRCPT TO:<x>]")
+@example("a@[x:>]")
+@example('a@[x:">"]')
+@example('a@[x:"]')
+def test_whatever_passes_cannot_leave_its_path(text: str) -> None:
+    """A02, A05: no control character, and nothing that closes the path early."""
+    try:
+        mailbox = forward_path(text)
+    except SMTPArgumentError:
+        return
+    for c in mailbox:
+        assert c == " " or unicodedata.category(c) not in {
+            "Cc", "Cs", "Zl", "Zp", "Zs",
+        }  # fmt: skip
+    outside_quotes = re.sub(r'^"(?:[^"\\]|\\.)*"', "", mailbox)
+    assert not set(outside_quotes) & set(' <>"\\')
+    assert mailbox == forward_path(mailbox) == reverse_path(mailbox)
+
+
+@many
+@given(st.text() | fragments | framed | in_literal)
+def test_whatever_is_refused_is_refused_as_an_argument(text: str) -> None:
+    """A02: any other exception would come out of here; the text can be shown."""
+    shown = ""
+    try:
+        reverse_path(text)
+    except SMTPArgumentError as exc:
+        shown = str(exc)
+    assert shown.isprintable()
