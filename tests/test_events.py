@@ -182,3 +182,46 @@ def test_events_are_frozen_values() -> None:
     assert reply == events.ReplyReceived(Reply(250, "ok"))
     with pytest.raises(AttributeError):
         reply.reply = Reply(550, "no")  # type: ignore[misc]
+
+
+async def test_each_connection_has_a_number_which_takes_no_part_in_comparisons() -> (
+    None
+):
+    told: list[events.Event] = []
+    for _ in range(2):
+        async with client("S: 220 hi", on_event=told.append):
+            pass
+    numbers = [event.connection_id for event in told]
+    middle = len(told) // 2
+    assert len(set(numbers[:middle])) == len(set(numbers[middle:])) == 1
+    assert numbers[middle] > numbers[0] > 0
+    assert told[1] == told[middle + 1] == events.ReplyReceived(Reply(220, "hi"))
+
+
+def test_an_address_is_told_with_its_port() -> None:
+    connected = events.Connected.to(("2001:db8::1", 25, 0, 0))
+    assert (connected.address, connected.port) == ("2001:db8::1", 25)
+    unix = events.Connected.to("/run/smtp")
+    assert (unix.address, unix.port) == ("/run/smtp", None)
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipients", "shown"),
+    [
+        ("a@x.example", ["b@y.example"], "from <a@x.example> to <b@y.example>"),
+        ("", ["b@y.example", "c", "d"], "from <> to <b@y.example> and 2 more"),
+        ("a\x1b", ["b"], "from <a\\x1b> to <b>"),
+    ],
+)
+def test_the_start_of_a_mail_shows_its_envelope_in_one_line(
+    sender: str, recipients: list[str], shown: str
+) -> None:
+    started = events.MailStarted.of(sender, recipients)
+    assert str(started) == f"-- mail {started.mail_id} {shown}"
+    assert started.recipients == tuple(recipients)
+    assert events.MailStarted.of("a", ["b"]).mail_id > started.mail_id
+
+
+def test_the_end_of_a_mail_shows_what_became_of_it() -> None:
+    ended = events.MailEnded(7, "accepted", 0.25, Reply(250, "ok"))
+    assert str(ended) == "-- mail 7: accepted, 0.250 s"

@@ -3,14 +3,19 @@
 Credentials are masked by position, for the AUTH dialogue knows where they are; content
 is told of as a number of octets; control characters are escaped. `str(event)` is what a
 transcript shows, one line per line, its direction marked.
+
+Each event carries `connection_id`, the number of its connection, for one listener may
+hear many connections at a time (those of a pool). It is unique within the process and
+takes no part in comparisons.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from .exceptions import SMTPException, printable
@@ -23,6 +28,8 @@ __all__ = [
     "ContentSent",
     "Event",
     "Listener",
+    "MailEnded",
+    "MailStarted",
     "Narrator",
     "ReplyReceived",
     "TLSStarted",
@@ -33,27 +40,43 @@ __all__ = [
 MASK = "***"
 
 _logger = logging.getLogger("smtplibaio")
+_connection_ids = count(1)
+_mail_ids = count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """The connection was opened."""
+class _OfConnection:
+    connection_id: int = field(default=0, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected(_OfConnection):
+    """The connection was opened.
+
+    Attributes:
+        peer: The server's end of the connection, as text.
+        address: The server's IP address, or the path of its Unix socket.
+        port: The server's port; None for a Unix socket.
+    """
 
     peer: str
+    address: str = ""
+    port: int | None = None
 
     @classmethod
     def to(cls, peername: object) -> Connected:
         """Tell of a connection to what a socket calls its peer."""
         if isinstance(peername, tuple):
-            return cls(f"{peername[0]} port {peername[1]}")
-        return cls(str(peername))
+            address, port = peername[:2]
+            return cls(f"{address} port {port}", address, port)
+        return cls(str(peername), str(peername))
 
     def __str__(self) -> str:
         return f"-- connected to {self.peer}"
 
 
 @dataclass(frozen=True, slots=True)
-class TLSStarted:
+class TLSStarted(_OfConnection):
     """From here on the connection is encrypted."""
 
     version: str
@@ -64,7 +87,7 @@ class TLSStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandSent:
+class CommandSent(_OfConnection):
     """A command line was written, or a response within AUTH."""
 
     line: str
@@ -74,7 +97,7 @@ class CommandSent:
 
 
 @dataclass(frozen=True, slots=True)
-class ContentSent:
+class ContentSent(_OfConnection):
     """The content was written, and the final dot; the size is the canonical one."""
 
     octets: int
@@ -84,7 +107,7 @@ class ContentSent:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyReceived:
+class ReplyReceived(_OfConnection):
     """A reply was read."""
 
     reply: Reply
@@ -96,7 +119,7 @@ class ReplyReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(_OfConnection):
     """The connection has ended; `cause` is why, or None where the client closed it."""
 
     cause: SMTPException | None
@@ -105,7 +128,75 @@ class Closed:
         return f"-- closed: {self.cause}" if self.cause else "-- closed"
 
 
-Event = Connected | TLSStarted | CommandSent | ContentSent | ReplyReceived | Closed
+@dataclass(frozen=True, slots=True)
+class MailStarted(_OfConnection):
+    """A mail is about to be sent: none of its commands has been written yet.
+
+    Exactly one `MailEnded` with the same `mail_id` follows, whatever happens to the
+    mail, its connection or its caller. The mails of a window start before the mails
+    in front of them have ended. The event comes in the context of the task that sends,
+    so that `contextvars` tell which request a mail belongs to.
+
+    Attributes:
+        mail_id: A number that is unique within the process.
+        sender: The reverse-path; empty for the null reverse-path.
+        recipients: The forward-paths, in the order of their RCPT commands.
+    """
+
+    mail_id: int
+    sender: str
+    recipients: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sender: str, recipients: Iterable[str]) -> MailStarted:
+        """Tell of a mail that has no number yet."""
+        return cls(next(_mail_ids), sender, tuple(recipients))
+
+    def __str__(self) -> str:
+        to, others = ", ".join(self.recipients[:1]), len(self.recipients) - 1
+        more = f" and {others} more" if others > 0 else ""
+        text = f"mail {self.mail_id} from <{self.sender}> to <{to}>{more}"
+        return f"-- {printable(text)}"
+
+
+@dataclass(frozen=True, slots=True)
+class MailEnded(_OfConnection):
+    """What became of a mail is certain, or it is certain that nobody will ever know.
+
+    It follows the last reply of the mail, the loss of the connection, or the
+    cancellation of the caller, and it is told before the caller gets the result or the
+    exception. A mail that is sent again (by a pool, or by the library where a server
+    refused what was sent behind a dot) starts and ends once for each attempt.
+
+    Attributes:
+        mail_id: The number from `MailStarted`.
+        status: "accepted", "partial", "refused", "unknown" or "not sent", with the
+            meaning that they have in `Outcome`.
+        seconds: The time since `MailStarted`.
+        reply: The reply to the content; None where there was none.
+        error: The exception that the caller gets; None where the caller gets a result.
+    """
+
+    mail_id: int
+    status: str
+    seconds: float
+    reply: Reply | None = None
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        return f"-- mail {self.mail_id}: {self.status}, {self.seconds:.3f} s"
+
+
+Event = (
+    Connected
+    | TLSStarted
+    | CommandSent
+    | ContentSent
+    | ReplyReceived
+    | Closed
+    | MailStarted
+    | MailEnded
+)
 
 Listener = Callable[[Event], object]
 
@@ -133,6 +224,7 @@ class Narrator:
 
     Attributes:
         is_heard: Whether there is a listener; without one an event need not be made.
+        connection_id: The number that its events carry.
 
     Args:
         listener: Whom to tell, if anybody.
@@ -144,6 +236,7 @@ class Narrator:
         self, listener: Listener | None, complain: Callable[[dict[str, Any]], object]
     ) -> None:
         self.is_heard = listener is not None
+        self.connection_id = next(_connection_ids)
         self._listener = listener
         self._complain = complain
         self._redact: Callable[[str], str] | None = None
@@ -153,7 +246,7 @@ class Narrator:
         if self._listener is None:
             return
         try:
-            self._listener(event)
+            self._listener(replace(event, connection_id=self.connection_id))
         except Exception as exc:
             self._complain({"message": "on_event has raised", "exception": exc})
 
