@@ -6,13 +6,14 @@ import argparse
 import json
 import shutil
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
 
 from rich.console import Console
 
-from . import report
+from . import instructions, report
 from .harness import Harness
 from .measuring import Measured, measure
 from .rows import Row, rows
@@ -67,6 +68,9 @@ def _install_nodemailer(stack: ExitStack) -> str:
 
 def main() -> None:
     """Measure what the arguments name."""
+    if sys.argv[1:2] == ["instructions"]:
+        instructions.main(sys.argv[2:])
+        return
     names = [row.name for row in rows(seconds=0, link=0)]
     arguments = _arguments(names)
     table = rows(

@@ -35,6 +35,7 @@ CLIENTS = {
     "floor-streaming": "floors.streaming",
     "floor-bulk": "floors.bulk_write",
     "floor-connecting": "floors.connecting",
+    "calls": "calls.run",
     "flatten-ours": "flattening.ours",
     "flatten-stdlib": "flattening.stdlib",
     "import-ours": "importing.ours",

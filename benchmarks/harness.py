@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -77,6 +78,30 @@ class Harness:
         Raises:
             Failure: It has failed, or the sink has counted otherwise.
         """
+        return self._run(work, (), self.environment)
+
+    def instructions(self, work: Work) -> int:
+        """The user instructions of a client's whole process, counted by valgrind.
+
+        Raises:
+            Failure: The client has failed, or valgrind is not installed.
+        """
+        if shutil.which("valgrind") is None:
+            raise Failure("valgrind is not installed; on Debian: apt install valgrind")
+        with TemporaryDirectory() as directory:
+            counted = Path(directory, "counted")
+            options = ("-q", "--tool=cachegrind", "--cache-sim=no")
+            out = f"--cachegrind-out-file={counted}"
+            environment = {**self.environment, "PYTHONHASHSEED": "0"}
+            # What is compiled in the first run would not drop out of a difference.
+            self._run(replace(work, messages=1), (), environment)
+            self._run(work, ("valgrind", *options, out), environment)
+            summary = counted.read_text().rpartition("summary:")[2]
+            return int(summary)
+
+    def _run(
+        self, work: Work, prefix: tuple[str, ...], environment: Mapping[str, str]
+    ) -> Result:
         work = replace(
             work,
             port=self.base.port,
@@ -86,10 +111,11 @@ class Harness:
             node_modules=self.base.node_modules,
         )
         before = self._counted()
+        values = json.dumps(work.values())
         done = subprocess.run(  # noqa: S603
-            [*_PYTHON, "benchmarks.clients", work.client, json.dumps(work.values())],
+            [*prefix, *_PYTHON, "benchmarks.clients", work.client, values],
             cwd=_ROOT,
-            env=self.environment,
+            env=environment,
             capture_output=True,
             text=True,
             timeout=_PATIENCE,
