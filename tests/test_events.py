@@ -198,11 +198,28 @@ async def test_each_connection_has_a_number_which_takes_no_part_in_comparisons()
     assert told[1] == told[middle + 1] == events.ReplyReceived(Reply(220, "hi"))
 
 
-def test_an_address_is_told_with_its_port() -> None:
-    connected = events.Connected.to(("2001:db8::1", 25, 0, 0))
-    assert (connected.address, connected.port) == ("2001:db8::1", 25)
-    unix = events.Connected.to("/run/smtp")
-    assert (unix.address, unix.port) == ("/run/smtp", None)
+@pytest.mark.parametrize(
+    ("peername", "server", "told"),
+    [
+        (("::1", 25, 0, 0), None, ("::1", 25, "::1", 25)),
+        (("192.0.2.1", 1080), ("mx", 25), ("192.0.2.1", 1080, "mx", 25)),
+        ("/run/smtp", None, ("/run/smtp", None, "/run/smtp", None)),
+        ("", ("/run/smtp", None), ("", None, "/run/smtp", None)),
+    ],
+)
+def test_the_server_is_told_by_name_and_the_peer_by_address(
+    peername: object, server: tuple[str, int | None] | None, told: tuple[object, ...]
+) -> None:
+    event = events.Connected.to(peername, server)
+    assert (event.peer_address, event.peer_port, event.hostname, event.port) == told
+
+
+async def test_a_client_tells_which_server_it_was_given() -> None:
+    told: list[events.Event] = []
+    async with client("S: 220 hi", on_event=told.append) as smtp:
+        (connected,) = [e for e in told if isinstance(e, events.Connected)]
+        assert (connected.hostname, connected.port) == (smtp.hostname, smtp.port)
+    assert connected.peer_address == "127.0.0.1"
 
 
 @pytest.mark.parametrize(

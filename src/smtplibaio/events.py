@@ -54,22 +54,36 @@ class Connected(_OfConnection):
     """The connection was opened.
 
     Attributes:
-        peer: The server's end of the connection, as text.
-        address: The server's IP address, or the path of its Unix socket.
+        peer: The other end of the connection, as text.
+        peer_address: Its IP address, or the path of a Unix socket.
+        peer_port: Its port; None for a Unix socket.
+        hostname: The server's name or address, as the client was given it; the peer's
+            address where it was given a connected socket.
         port: The server's port; None for a Unix socket.
     """
 
     peer: str
-    address: str = ""
+    peer_address: str = ""
+    peer_port: int | None = None
+    hostname: str = ""
     port: int | None = None
 
     @classmethod
-    def to(cls, peername: object) -> Connected:
-        """Tell of a connection to what a socket calls its peer."""
+    def to(
+        cls, peername: object, server: tuple[str, int | None] | None = None
+    ) -> Connected:
+        """Tell of a connection to what a socket calls its peer.
+
+        Args:
+            peername: An address as the `socket` module has it.
+            server: The host and port that the client was given; None where they are
+                the peer's.
+        """
         if isinstance(peername, tuple):
-            address, port = peername[:2]
-            return cls(f"{address} port {port}", address, port)
-        return cls(str(peername), str(peername))
+            peer, (address, port) = f"{peername[0]} port {peername[1]}", peername[:2]
+        else:
+            peer, address, port = str(peername), str(peername), None
+        return cls(peer, address, port, *(server or (address, port)))
 
     def __str__(self) -> str:
         return f"-- connected to {self.peer}"

@@ -181,6 +181,13 @@ async def open_and_close(endpoint: Endpoint, timeout: float | None = 5) -> str:
     return str(peer[0])
 
 
+def test_the_server_is_what_the_client_was_given() -> None:
+    assert Endpoint("mx.example", 587).server == ("mx.example", 587)
+    assert Endpoint("mx.example", path=Path("/run/smtp")).server == ("/run/smtp", None)
+    with socket.socket() as sock:
+        assert Endpoint("mx.example", sock=sock).server is None
+
+
 @pytest.mark.parametrize(
     "addresses",
     [

@@ -106,6 +106,13 @@ class Endpoint:
         return None if name is None else _a_labels(name).rstrip(".")
 
     @property
+    def server(self) -> tuple[str, int | None] | None:
+        """The host and port of the server; None where a socket was given instead."""
+        if self.path is not None:
+            return os.fspath(self.path), None
+        return None if self.sock is not None else (self.hostname, self.port)
+
+    @property
     def dns_name(self) -> str:
         """Give the host name as it is looked up: in A-labels."""
         return _a_labels(self.hostname)
@@ -150,7 +157,7 @@ async def open_connection(
                 # asyncio does so only for sockets that were made with a protocol.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             is_shaking_hands = tls is not None
-            protocol = SMTPProtocol(loop, timeout, listener)
+            protocol = SMTPProtocol(loop, timeout, listener, endpoint.server)
             try:
                 await loop.create_connection(
                     lambda: protocol,

@@ -72,6 +72,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         loop: The running loop.
         greeting_timeout: Seconds for the greeting from the start of the connection.
         listener: Whom to tell what happens.
+        server: The host and port that the client was given, for the listener.
     """
 
     def __init__(
@@ -79,10 +80,12 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         greeting_timeout: float | None,
         listener: Listener | None = None,
+        server: tuple[str, int | None] | None = None,
     ) -> None:
         self.transport: asyncio.Transport  # there is one from connection_made on
         self.greeting: ReplyFuture = loop.create_future()
         self._loop = loop
+        self._server = server
         self.narrator = Narrator(listener, loop.call_exception_handler)
         self._go_ahead: ReplyFuture | None = None  # the reply to STARTTLS
         self._is_paused = False
@@ -104,7 +107,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """Start with the connection that the loop has opened."""
         self.transport = cast(asyncio.Transport, transport)
         if self.narrator.is_heard:
-            self.narrator.tell(Connected.to(transport.get_extra_info("peername")))
+            peer = transport.get_extra_info("peername")
+            self.narrator.tell(Connected.to(peer, self._server))
         if transport.get_extra_info("ssl_object") is not None:
             self._tls_started()
         self._owed.limit(self._greeting_waiter, self._greeting_timeout)
