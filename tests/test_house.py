@@ -22,6 +22,7 @@ ROOMS = [
     "timeouts",
     "grammar",
     "events",
+    "otel",
     "content",
     "wire",
     "sasl",
@@ -33,7 +34,16 @@ ROOMS = [
 ]
 
 #: Rooms that can be tested without a loop.
-RULES = ["exceptions", "timeouts", "grammar", "events", "content", "sasl", "mail"]
+RULES = [
+    "exceptions",
+    "timeouts",
+    "grammar",
+    "events",
+    "otel",
+    "content",
+    "sasl",
+    "mail",
+]
 
 #: Lines of code of a file, its docstrings, comments and empty lines not counted.
 MOST_LINES = 300

@@ -1,0 +1,210 @@
+"""Traces and metrics with OpenTelemetry, made of the public events alone.
+
+Give what `instrument()` returns to any client or pool:
+
+    client = SMTP("mx.example", on_event=instrument())
+
+It needs `opentelemetry-api` (the extra `otel`). Without an SDK that the application has
+set up, nothing is recorded.
+
+Spans (kind CLIENT). The parent of each is the span that is current where the connection
+is opened or the mail is sent.
+
+* "smtp.connection", from the moment it is opened to its end. A connection that could
+  not be opened has no span: the caller's exception tells of it.
+* "smtp.mail", one for each attempt to send a mail. It has a link to the span of its
+  connection, which may have been opened for an earlier mail.
+
+Attributes of both: `server.address`, `server.port`, `network.peer.address`,
+`network.peer.port`, `network.transport`, `network.protocol.name`; of what failed also
+`error.type`: the reply code where a command was refused, else the exception's name.
+
+* "smtp.connection" also has `smtp.tls.version`, `smtp.tls.cipher`.
+* "smtp.mail" also has `smtp.status` ("accepted", "partial", "refused", "unknown", "not
+  sent"), `smtp.recipients` (how many), `smtp.reply.code`, `smtp.reply.enhanced_code`
+  and `smtp.queue_id`, by which the mail is found in the server's log.
+
+No addresses of senders and recipients are recorded, except where the text of an error,
+which is the description of the span's status, quotes one. Content and secrets are in no
+event.
+
+Metrics, with `server.address` and `server.port`:
+
+* `smtp.client.mails`: a counter, by `smtp.status` and `error.type`;
+* `smtp.client.mail.duration`: a histogram of seconds, by the same;
+* `smtp.client.connections`: how many are open.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import NamedTuple
+
+from opentelemetry import metrics, trace
+
+from .events import (
+    Closed,
+    Connected,
+    Event,
+    Listener,
+    MailEnded,
+    MailStarted,
+    TLSStarted,
+)
+from .exceptions import printable
+from .grammar.replies import Reply, queue_id
+
+__all__ = ["instrument"]
+
+#: How long a mail takes: milliseconds on a local network, minutes with greylisting.
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
+
+_Attributes = dict[str, str | int]
+
+
+def instrument(
+    tracer_provider: trace.TracerProvider | None = None,
+    meter_provider: metrics.MeterProvider | None = None,
+) -> Listener:
+    """Make a listener, for `on_event=`, that records spans and metrics.
+
+    One listener may serve many clients and pools.
+
+    Args:
+        tracer_provider: Where spans go; by default the application's provider.
+        meter_provider: Where metrics go; by default the application's provider.
+    """
+    of_this_package = ("smtplibaio", version("smtplibaio"))
+    return _Recorder(
+        trace.get_tracer(*of_this_package, tracer_provider=tracer_provider),
+        metrics.get_meter(*of_this_package, meter_provider=meter_provider),
+    )
+
+
+class _Open(NamedTuple):
+    """A span that has not ended, and what its metrics are counted by."""
+
+    span: trace.Span
+    server: _Attributes
+    network: _Attributes
+
+
+class _Recorder:
+    """Turn events into spans and metrics; it keeps what is open, and nothing else."""
+
+    def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
+        self._tracer = tracer
+        self._connections: dict[int, _Open] = {}
+        self._mails: dict[int, _Open] = {}
+        self._ended_mails = meter.create_counter(
+            "smtp.client.mails", "{mail}", "Mails, by what became of them"
+        )
+        self._duration = meter.create_histogram(
+            "smtp.client.mail.duration",
+            "s",
+            "The time that a mail took, up to its last reply",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+        self._open_connections = meter.create_up_down_counter(
+            "smtp.client.connections", "{connection}", "Connections that are open"
+        )
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Connected():
+                self._connected(event)
+            case TLSStarted():
+                self._tls_started(event)
+            case Closed():
+                self._closed(event)
+            case MailStarted():
+                self._mail_started(event)
+            case MailEnded():
+                self._mail_ended(event)
+
+    def _connected(self, event: Connected) -> None:
+        server, network = _server_of(event), _network_of(event)
+        span = self._start("smtp.connection", server | network)
+        self._connections[event.connection_id] = _Open(span, server, network)
+        self._open_connections.add(1, server)
+
+    def _tls_started(self, event: TLSStarted) -> None:
+        span = self._connections[event.connection_id].span
+        span.set_attribute("smtp.tls.version", event.version)
+        span.set_attribute("smtp.tls.cipher", event.cipher)
+
+    def _closed(self, event: Closed) -> None:
+        connection = self._connections.pop(event.connection_id)
+        self._open_connections.add(-1, connection.server)
+        _end(connection.span, _error_of(event.cause), event.cause)
+
+    def _mail_started(self, event: MailStarted) -> None:
+        connection = self._connections.get(event.connection_id, _NOWHERE)
+        attributes = connection.server | connection.network
+        attributes["smtp.recipients"] = len(event.recipients)
+        span = self._start("smtp.mail", attributes, connection.span)
+        self._mails[event.mail_id] = connection._replace(span=span)
+
+    def _mail_ended(self, event: MailEnded) -> None:
+        span, server, _ = self._mails.pop(event.mail_id)
+        error = _error_of(event.error)
+        by: _Attributes = {**server, "smtp.status": event.status, **error}
+        self._ended_mails.add(1, by)
+        self._duration.record(event.seconds, by)
+        span.set_attribute("smtp.status", event.status)
+        if event.reply is not None:
+            span.set_attributes(_reply_attributes(event.reply))
+        _end(span, error, event.error)
+
+    def _start(
+        self, name: str, attributes: _Attributes, linked: trace.Span | None = None
+    ) -> trace.Span:
+        links = [] if linked is None else [trace.Link(linked.get_span_context())]
+        return self._tracer.start_span(
+            name, kind=trace.SpanKind.CLIENT, attributes=attributes, links=links
+        )
+
+
+#: What a mail is counted by whose connection has ended before it could start.
+_NOWHERE = _Open(trace.INVALID_SPAN, {}, {})
+
+
+def _server_of(event: Connected) -> _Attributes:
+    server: _Attributes = {"server.address": event.hostname}
+    if event.port is not None:
+        server["server.port"] = event.port
+    return server
+
+
+def _network_of(event: Connected) -> _Attributes:
+    network: _Attributes = {
+        "network.protocol.name": "smtp",
+        "network.transport": "unix" if event.peer_port is None else "tcp",
+    }
+    if event.peer_port is not None:
+        network["network.peer.address"] = event.peer_address
+        network["network.peer.port"] = event.peer_port
+    return network
+
+
+def _reply_attributes(reply: Reply) -> _Attributes:
+    found: _Attributes = {"smtp.reply.code": reply.code}
+    if reply.enhanced is not None:
+        found["smtp.reply.enhanced_code"] = str(reply.enhanced)
+    if (name := queue_id(reply)) is not None:
+        found["smtp.queue_id"] = name
+    return found
+
+
+def _error_of(error: BaseException | None) -> _Attributes:
+    if error is None:
+        return {}
+    code = getattr(error, "code", None)
+    return {"error.type": type(error).__name__ if code is None else str(code)}
+
+
+def _end(span: trace.Span, error: _Attributes, cause: BaseException | None) -> None:
+    if error:
+        span.set_attributes(error)
+        span.set_status(trace.StatusCode.ERROR, printable(str(cause)))
+    span.end()
