@@ -1,4 +1,4 @@
-"""How long to wait for what (RFC 5321 4.5.3.2)."""
+"""The time limits of a session (RFC 5321 4.5.3.2)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ __all__ = ["Timeouts"]
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Hold the limits of a session, in seconds; None for no limit.
+    """The time limits of a session, in seconds; None means no limit.
 
-    Each reply has a deadline of its own, however slowly its octets come.
+    Each limit is for a whole reply: octets that arrive slowly do not extend it.
 
     Attributes:
-        connect: To resolve the name, connect and, with TLS, shake hands; and then
-            again for the greeting.
-        reply: For the reply to a command.
-        content: For the transport to take one block of content.
-        final: For the reply to the final dot. RFC 5321 4.5.3.2.6 asks for ten minutes,
-            since the server delivers meanwhile: who gives up early and sends the mail
-            again doubles it.
-        quit: For the reply to QUIT, and for putting a session in order after an error.
+        connect: Limit for finding the address, connecting and the TLS handshake
+            together; the greeting then has the same limit once more.
+        reply: Limit for the reply to a command.
+        content: Limit for the transport to take one block of content.
+        final: Limit for the reply to the final dot. RFC 5321 4.5.3.2.6 asks for ten
+            minutes, since the server may deliver the mail before it replies: a client
+            that gives up early and sends the mail again doubles it.
+        quit: Limit for the reply to QUIT, and for making a session usable again after
+            an error.
 
     Raises:
         SMTPArgumentError: A limit is not a positive, finite number.
@@ -42,7 +43,7 @@ class Timeouts:
 
     @classmethod
     def of(cls, timeout: Timeouts | float | None) -> Timeouts:
-        """Take one number (or None) for all of the limits, or the limits themselves."""
+        """Make `Timeouts` of one limit for everything; return `Timeouts` unchanged."""
         if isinstance(timeout, Timeouts):
             return timeout
         return cls(timeout, timeout, timeout, timeout, timeout)

@@ -1,14 +1,14 @@
-"""The canonical form of mail content, across the borders of its chunks.
+"""The canonical form of mail content, which is given chunk by chunk.
 
 Rules:
 
-1. Neither a bare CR nor a bare LF leaves (RFC 5321 2.3.8, 4.1.1.4). Both become CRLF,
-   in `bytes` as in `str`, and before dots are stuffed: a server that takes "LF . LF"
-   for the end of the content would execute the rest of it as commands.
-2. In the header block a bare CR is an error and not a line end: making it one would
-   make a header field of what stands behind it. A NUL is an error everywhere.
+1. No bare CR and no bare LF is sent (RFC 5321 2.3.8, 4.1.1.4). Each of them becomes
+   CRLF, in `bytes` and in `str`, before dots are doubled: a server that takes "LF . LF"
+   for the end of the content would read the rest of the content as commands.
+2. In the header block a bare CR is an error: as a line end it would turn the text
+   behind it into a header field of its own. A NUL is an error everywhere.
 3. A line of more than 998 octets is an error (RFC 5321 4.5.3.1.6).
-4. All of it holds wherever the content is cut into chunks.
+4. The result does not depend on where the content is cut into chunks.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = [
     "is_plain",
 ]
 
-#: Octets of content that are worked on and written at a time.
+#: How many octets of content are converted and written at a time.
 BLOCK = 65536
 
 #: RFC 5321 4.5.3.1.6: 1000 octets with the CRLF, not counting a stuffed dot.
 MAX_LINE = 998
 
-#: What ends a line of what callers pass.
+#: The line ends that callers may use.
 LINE_END = re.compile(rb"\r\n|\r|\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _BEYOND_ASCII = re.compile(rb"[^\x00-\x7f]")
@@ -47,11 +47,12 @@ class Canonicaliser:
     """Bring content into canonical form, chunk by chunk.
 
     Attributes:
-        is_8bit: Whether an octet above 127 has come by.
-        has_changed: Whether what came out differs from what went in.
+        is_8bit: Whether the content so far has an octet above 127.
+        has_changed: Whether the canonical form differs from the content so far.
 
     Args:
-        no_8bit: What such an octet raises, if it cannot travel.
+        no_8bit: The exception to raise for an octet above 127; None where the server
+            takes such octets.
     """
 
     def __init__(self, *, no_8bit: SMTPException | None = None) -> None:
@@ -60,16 +61,18 @@ class Canonicaliser:
         self.has_changed = False
         self._held = b""  # a CR whose LF may be the first octet of the next chunk
         self._in_header = True
-        self._column = 0  # octets that came out since the last line end
-        self._consumed = 0  # octets that were converted before this chunk
+        self._column = 0  # octets of the unfinished line, in canonical form
+        self._consumed = 0  # octets of the chunks before this one
 
     def feed(self, chunk: bytes) -> bytes:
-        """Give the canonical form of the chunk, as far as it is certain.
+        """Convert a chunk.
+
+        A CR at its end is kept for the next call, since an LF may follow it.
 
         Raises:
-            SMTPArgumentError: The content cannot be sent. Its `offset` counts the
-                octets that were fed before the fault.
-            SMTPException: `no_8bit`.
+            SMTPArgumentError: The content cannot be sent. Its `offset` counts octets
+                from the start of the content.
+            SMTPException: `no_8bit`, for an octet above 127.
         """
         if self._held:
             chunk = self._held + chunk
@@ -80,7 +83,7 @@ class Canonicaliser:
         return self._convert(chunk) if chunk else b""
 
     def finish(self) -> bytes:
-        """Give what is left; where the last line lacks its CRLF, that too."""
+        """Convert what is left, and end the last line with CRLF if it lacks one."""
         out = self._convert(self._held) if self._held else b""
         if self._column:
             self.has_changed = True
@@ -94,8 +97,8 @@ class Canonicaliser:
         if self._no_8bit is not None and (match := _BEYOND_ASCII.search(chunk)):
             faults.append((match.start(), self._no_8bit))
         if faults:
-            # A line that is too long before it comes first, as it would were the
-            # chunk cut in between.
+            # A line before this fault may be too long. That is then the first fault, as
+            # it would be if the chunk were cut between the two.
             index, fault = min(faults, key=itemgetter(0))
             self._convert_lines(chunk[:index], is_canonical=False)
             raise fault
@@ -148,7 +151,7 @@ _TOO_LONG = f"has a line of more than {MAX_LINE} octets"
 
 def _is_canonical(chunk: bytes) -> bool:
     # The newline decoder notes which line ends it has seen, at five times the speed of
-    # a regular expression; Latin-1 makes a character of every octet.
+    # a regular expression. Latin-1 decodes every octet to one character.
     decoder = io.IncrementalNewlineDecoder(None, translate=False)
     decoder.decode(chunk.decode("latin-1"), final=True)
     return decoder.newlines is None or decoder.newlines == "\r\n"
@@ -157,21 +160,24 @@ def _is_canonical(chunk: bytes) -> bool:
 def find_long_line(
     chunk: bytes, column: int = 0, *, line_end: bytes = b"\r\n"
 ) -> int | None:
-    """Find where a line of more than `MAX_LINE` octets starts.
+    """Find the first line of more than `MAX_LINE` octets.
 
-    The line that is unfinished at the end counts with what is there of it. It may have
-    started `column` octets before the chunk, so the answer may be negative.
+    The last line counts even if its end is not in the chunk.
 
     Args:
-        chunk: Octets that have no line end but one.
-        column: See there.
-        line_end: Which one.
+        chunk: Octets in which `line_end` is the only line end.
+        column: How many octets of the first line stand before the chunk.
+        line_end: The line end of the chunk.
+
+    Returns:
+        The index in the chunk at which that line starts, which is negative where it
+        starts before the chunk; None if no line is too long.
     """
     if len(chunk) + column <= MAX_LINE:
         return None
     reach = MAX_LINE + len(line_end)
-    # From the start of a line, the last line end within reach: a step of up to a
-    # thousand octets rather than one a line.
+    # Look from the start of a line for the last line end that is near enough. One such
+    # step passes over up to a thousand octets, and over many short lines.
     last = chunk.rfind(b"\n", 0, max(reach - column, 0))
     if last < 0:
         return -column
@@ -185,7 +191,7 @@ def find_long_line(
 
 
 def is_plain(octets: bytes) -> bool:
-    """Tell whether a small message is fit to be sent as it is, as nearly all are."""
+    """Tell whether a small message needs no change, as most messages do not."""
     return (
         octets.endswith(b"\r\n")
         and b"\0" not in octets
@@ -202,7 +208,7 @@ def cut(octets: bytes) -> Iterator[bytes]:
 
 
 def canonical_blocks(octets: bytes, canonicaliser: Canonicaliser) -> Iterator[bytes]:
-    """Give the canonical form of octets in blocks, the last line with its end."""
+    """Convert octets block by block, and end the last line with CRLF."""
     chunk = b""
     for block in cut(octets):
         if chunk:

@@ -1,11 +1,11 @@
-"""How content is marked off on the wire: by a dot after DATA, by counts with BDAT.
+"""How the server finds the end of content: by a dot after DATA, by a size with BDAT.
 
 Rules:
 
 1. After DATA the dot of every line that starts with one is doubled, and a line with
    nothing but a dot ends the content (RFC 5321 4.5.2).
-2. BDAT says how many octets follow (RFC 3030 2). They are counted when they are there
-   to be written, so the count is true whatever their source claimed; no dot is doubled.
+2. BDAT says how many octets follow (RFC 3030 2). They are counted when they are
+   written, so the count is right whatever their source has claimed. No dot is doubled.
 3. DATA and BDAT are never mixed in one transaction (RFC 3030 2).
 """
 
@@ -29,22 +29,23 @@ def stuff_dots(chunk: bytes, *, at_line_start: bool) -> bytes:
 
     Args:
         chunk: Octets whose line ends are CRLF.
-        at_line_start: Whether what came before the chunk ended in CRLF, or was nothing.
+        at_line_start: Whether the chunk begins a line: it is the first chunk, or the
+            chunk before it ends in CRLF.
     """
     if at_line_start and chunk.startswith(b"."):
         chunk = b"." + chunk
-    elif chunk.startswith(b"\n."):  # the cut is within a CRLF
+    elif chunk.startswith(b"\n."):  # the cut between the chunks is inside a CRLF
         chunk = b"\n." + chunk[1:]
     return _DOT_LINE.sub(b"\r\n..", chunk)
 
 
 class Framing(Protocol):
-    """Make of each block of canonical content what is written for it.
+    """A way to write the blocks of canonical content.
 
     Attributes:
-        verb: The command that the content goes with.
-        end: What the final reply is to.
-        asks_each_time: Whether the server answers each block, or only the last.
+        verb: The command that announces the content: "DATA" or "BDAT".
+        end: The name, in error texts, of what the final reply answers.
+        asks_each_time: Whether the server replies to each block, not only to the last.
     """
 
     verb: str
@@ -52,11 +53,11 @@ class Framing(Protocol):
     asks_each_time: bool
 
     def frame(self, block: bytes, *, is_last: bool) -> bytes:
-        """Give what is written for a block."""
+        """Make the octets to write for one block."""
 
 
 class Dots:
-    """Frame content for DATA."""
+    """The framing of content after DATA."""
 
     verb = "DATA"
     end = "the final dot"
@@ -66,7 +67,7 @@ class Dots:
         self._at_line_start = True
 
     def frame(self, block: bytes, *, is_last: bool) -> bytes:
-        """Give a block with its dots doubled, and the final dot behind the last."""
+        """Double the dots of a block; behind the last block, add the final dot."""
         stuffed = stuff_dots(block, at_line_start=self._at_line_start)
         if is_last:
             return stuffed + b".\r\n"
@@ -76,11 +77,11 @@ class Dots:
 
 
 class Chunk:
-    """Frame content whose size is known, for one BDAT.
+    """The framing of content that goes with one BDAT, since its size is known.
 
     Args:
-        size: The octets of all blocks together.
-        is_last: Whether no chunk follows.
+        size: How many octets all blocks have together.
+        is_last: Whether this is the last BDAT of the message.
     """
 
     verb = "BDAT"
@@ -91,18 +92,18 @@ class Chunk:
         self.end = "BDAT LAST" if is_last else "BDAT"
 
     def frame(self, block: bytes, *, is_last: bool) -> bytes:
-        """Give a block, the first one with its BDAT."""
+        """Put the BDAT in front of the first block; leave the others as they are."""
         opening, self._opening = self._opening, b""
         return opening + block
 
 
 class Chunks:
-    """Frame content whose size is not known: a BDAT for each block."""
+    """The framing of content whose size is not known: each block has its own BDAT."""
 
     verb = "BDAT"
     end = "BDAT LAST"
     asks_each_time = True
 
     def frame(self, block: bytes, *, is_last: bool) -> bytes:
-        """Give a block with its BDAT."""
+        """Put a BDAT in front of the block."""
         return bdat(len(block), is_last=is_last) + block

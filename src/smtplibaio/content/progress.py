@@ -1,4 +1,4 @@
-"""Telling a caller how much of a message has been sent, now and then."""
+"""Calls of `progress=`, which say how much of a message has been sent."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 
 __all__ = ["Progress", "ProgressCallback"]
 
-#: Called with the octets sent, and their total or None where it is not known.
+#: Called with the number of octets sent, and their total or None if it is not known.
 ProgressCallback = Callable[[int, int | None], object]
 
-#: Seconds between two calls. With one more at the end, there are at most 20 in any
-#: second.
+#: Least time between two calls, in seconds. With the call at the end, which does not
+#: wait, there are at most 20 calls in any second.
 INTERVAL = 1 / 18
 
 
 class Progress:
-    """Count the octets of one message, and tell of them.
+    """Count the octets of one message, and report them to the caller.
 
     Args:
-        callback: Whom to tell.
-        total: The octets of the message, or None where that is not known.
-        clock: What gives the time, in seconds.
-        complain: What to call with a context (as `loop.call_exception_handler`) where
-            the callback raises: that is its own affair, and not the mail's.
+        callback: The function that the caller passed as `progress=`.
+        total: How many octets the message has, or None if that is not known.
+        clock: A function that returns the time in seconds.
+        complain: The function to call if the callback raises, with a context as for
+            `loop.call_exception_handler`. The mail goes on.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Progress:
         self._told = float("-inf")
 
     def sent(self, octets: int) -> None:
-        """Count octets that were handed over; tell, unless that was done just now."""
+        """Count octets that were written, and report unless that was done just now."""
         self._sent += octets
         if (now := self._clock()) - self._told >= INTERVAL:
             self._told = now
             self._tell()
 
     def done(self) -> None:
-        """Tell that everything has been taken."""
+        """Report that the whole message has been written."""
         self._tell()
 
     def _tell(self) -> None:

@@ -1,4 +1,4 @@
-"""The parameters of a mail that have a meaning here, as ESMTP spells them.
+"""ESMTP parameters that callers give by name, and their spelling in MAIL and RCPT.
 
 DSN (RFC 3461, RFC 6533), REQUIRETLS (RFC 8689), DELIVERBY (RFC 2852), MT-PRIORITY
 (RFC 6710) and FUTURERELEASE (RFC 4865).
@@ -31,23 +31,23 @@ _NO_XCHAR = re.compile(r"[^!-~]|[+=]")
 #    EmbeddedUnicodeChar = %x5C.78 "{" HEXPOINT "}"
 _NO_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 
-# RFC 3461 4.2: the type of an address, an atom, stands before ";"
+# RFC 3461 4.2: the type of an address is an atom, and ";" follows it
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
 
-#: Nine digits, in RFC 2852 4 and RFC 4865 5.
+#: The largest number of nine digits, the most in RFC 2852 4 and RFC 4865 5.
 _MAX_SECONDS = 999_999_999
 
-# What stands for nothing in a mailbox, and in no form of RFC 6533 3 either.
+# Characters that no mailbox may have, and no form of RFC 6533 3 can spell.
 _CONTROL_OR_SURROGATE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Notify = Literal["NEVER", "SUCCESS", "FAILURE", "DELAY"]
 
 
 def xtext(text: str) -> str:
-    """Spell ASCII as xtext (RFC 3461 4).
+    """Spell a text as xtext (RFC 3461 4).
 
     Raises:
-        SMTPArgumentError: It is not printable ASCII.
+        SMTPArgumentError: The text is not printable ASCII.
     """
     if not isinstance(text, str) or not text.isascii() or not text.isprintable():
         raise SMTPArgumentError(f"{text!a} is not printable ASCII, as xtext wants it")
@@ -58,10 +58,11 @@ def original_recipient(address: str) -> str:
     """Spell the value of ORCPT.
 
     Args:
-        address: A mailbox, or a text with its type in front ("x400;/c=us/").
+        address: A mailbox, or a type and an address of that type ("x400;/c=us/").
 
     Raises:
-        SMTPArgumentError: It is empty, or is no text of its type.
+        SMTPArgumentError: The address is empty, or has characters that its type
+            does not allow.
     """
     if not isinstance(address, str) or _CONTROL_OR_SURROGATE.search(address):
         raise SMTPArgumentError(f"{address!a} in orcpt is no address")
@@ -78,22 +79,22 @@ def original_recipient(address: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """Hold what a caller wants for one mail.
+    """The parameters that a caller gives for one mail.
 
     Attributes:
-        ret: What a report of failure returns, "FULL" or "HDRS".
-        envid: An identifier of the envelope, in printable ASCII, that reports repeat.
-        notify: When to report: "NEVER", or any of "SUCCESS", "FAILURE", "DELAY".
-        orcpt: The original address of each recipient, by recipient.
-        require_tls: Whether every hop must use TLS, as this one must.
-        deliver_by: Within how many seconds, and what to do then: "R" (return it) or
-            "N" (report), with "T" behind for a trace.
-        mt_priority: From -9 to 9.
-        hold_for: Seconds to hold the mail back.
-        hold_until: The same as a moment, with its time zone.
+        ret: How much of the message a report of failure returns: "FULL" or "HDRS".
+        envid: An identifier, in printable ASCII, that reports about this mail repeat.
+        notify: When to send a report: "NEVER", or any of "SUCCESS", "FAILURE", "DELAY".
+        orcpt: The original address of each recipient, as a mapping by recipient.
+        require_tls: Whether every server on the way must use verified TLS.
+        deliver_by: A time in seconds, and what to do after it: "R" (return the
+            mail) or "N" (send a report), followed by "T" to ask for a trace.
+        mt_priority: The priority, from -9 to 9.
+        hold_for: How long the server holds the mail back, in seconds.
+        hold_until: Until when it holds the mail back: a datetime with a time zone.
 
     Raises:
-        SMTPArgumentError: A value that is none.
+        SMTPArgumentError: A value is not valid for its parameter.
     """
 
     ret: Literal["FULL", "HDRS"] | None = None
@@ -109,16 +110,16 @@ class Parameters:
     def __post_init__(self) -> None:
         if self.orcpt is not None and not isinstance(self.orcpt, Mapping):
             raise SMTPArgumentError("orcpt maps recipients to original addresses")
-        if self.notify is not None:  # once: it may be an iterator
+        if self.notify is not None:  # an iterator can be read only once
             object.__setattr__(self, "notify", _notify(self.notify))
-        # Spelling them is what finds the faults, and that must be before the wire.
+        # Spelling a parameter finds its faults, which must happen before anything is sent.
         self.of_mail()
         self.of_rcpt()
         for recipient in self.orcpt or ():
             self.of_one(recipient)
 
     def of_mail(self) -> list[str]:
-        """Spell those that MAIL carries."""
+        """Spell the parameters that stand in MAIL."""
         spelt = [] if self.ret is None else [f"RET={_one_of(self.ret, _RET, 'ret')}"]
         if self.envid is not None:
             spelt.append(f"ENVID={_envid(self.envid)}")
@@ -139,16 +140,16 @@ class Parameters:
         return spelt
 
     def of_rcpt(self) -> list[str]:
-        """Spell those that every RCPT carries."""
+        """Spell the parameters that stand in every RCPT."""
         return [] if self.notify is None else [f"NOTIFY={self.notify}"]
 
     def of_one(self, recipient: str) -> list[str]:
-        """Spell those that the RCPT of one recipient carries."""
+        """Spell the parameters that stand in the RCPT of one recipient only."""
         original = (self.orcpt or {}).get(recipient)
         return [] if original is None else [f"ORCPT={original_recipient(original)}"]
 
     def check_recipients(self, recipients: Iterable[str]) -> None:
-        """Refuse an original address of somebody who is no recipient."""
+        """Refuse `orcpt` if it names an address that is not a recipient."""
         if strangers := set(self.orcpt or ()) - set(recipients):
             raise SMTPArgumentError(f"orcpt has {sorted(strangers)}, no recipients")
 
@@ -199,7 +200,7 @@ def _by(deliver_by: tuple[int, str]) -> str:
     except (TypeError, ValueError):
         raise SMTPArgumentError('deliver_by is a pair such as (120, "R")') from None
     mode = _one_of(mode, ("N", "R", "NT", "RT"), "the mode of deliver_by")
-    # RFC 2852 4: with "R" the time must be more than nothing.
+    # RFC 2852 4: with "R" the time must be greater than zero.
     least = 1 if mode.startswith("R") else -_MAX_SECONDS
     return f"{_number(seconds, least, _MAX_SECONDS, 'deliver_by')};{mode}"
 
