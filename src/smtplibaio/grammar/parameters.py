@@ -112,7 +112,7 @@ class Parameters:
             raise SMTPArgumentError("orcpt maps recipients to original addresses")
         if self.notify is not None:  # an iterator can be read only once
             object.__setattr__(self, "notify", _notify(self.notify))
-        # Spelling a parameter finds its faults, which must happen before anything is sent.
+        # Spelling a parameter finds its faults; that must be before anything is sent.
         self.of_mail()
         self.of_rcpt()
         for recipient in self.orcpt or ():
