@@ -15,7 +15,7 @@ from smtplibaio import (
     SMTPCommandNotSupportedError,
     SMTPTLSError,
 )
-from smtplibaio.content.fitting import Fitted, prepare
+from smtplibaio.content.email import Fitted, prepare
 from smtplibaio.content.forms import Content, Stream
 from smtplibaio.content.framing import Chunk, Chunks, Dots
 from smtplibaio.grammar.commands import DATA, ends_group

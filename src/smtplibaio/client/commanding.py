@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..content.fitting import fit, prepare
+from ..content.email import fit, prepare
 from ..content.forms import Message
 from ..exceptions import SMTPArgumentError
 from ..grammar import commands

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from ..content.fitting import prepare
+from ..content.email import prepare
 from ..content.forms import Message
 from ..content.progress import ProgressCallback
 from ..grammar.parameters import Notify
@@ -87,6 +87,7 @@ class MailingClient(CommandingClient):
         hold_for: int | None = None,
         hold_until: datetime | None = None,
         all_or_nothing: bool = False,
+        add_missing: bool = False,
         progress: ProgressCallback | None = None,
     ) -> SendResult:
         """Send a message to whom it names, in one transaction.
@@ -110,6 +111,9 @@ class MailingClient(CommandingClient):
             hold_for: Seconds to hold the mail back (RFC 4865).
             hold_until: The same as a moment with its time zone (RFC 4865).
             all_or_nothing: Whether to send nothing if one recipient is refused.
+            add_missing: Whether to add Date and Message-ID (RFC 5322 3.6) to the copy
+                that leaves, where a message object lacks them. Octets, signed messages
+                and messages that have been received stay as they are.
             progress: Called now and then, at most 20 times a second, with the octets
                 of content that were sent, and their total or None.
 
@@ -136,7 +140,11 @@ class MailingClient(CommandingClient):
             hold_until=hold_until,
         )
         return await self._send(
-            mail.envelope(), message, all_or_nothing=all_or_nothing, progress=progress
+            mail.envelope(),
+            message,
+            all_or_nothing=all_or_nothing,
+            add_missing=add_missing,
+            progress=progress,
         )
 
     async def _send(
@@ -145,6 +153,7 @@ class MailingClient(CommandingClient):
         message: Message,
         *,
         all_or_nothing: bool = False,
+        add_missing: bool = False,
         progress: ProgressCallback | None = None,
     ) -> SendResult:
         fitted = prepare(message, is_binary=envelope.is_binary)
@@ -156,6 +165,7 @@ class MailingClient(CommandingClient):
                 fitted,
                 self._terms,
                 all_or_nothing=all_or_nothing,
+                add_missing=add_missing,
                 progress=progress,
             )
             await self._start_afresh(protocol)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from ..content.canonical import Canonicaliser
-from ..content.fitting import fit, prepare
+from ..content.email import fit, prepare
 from ..content.forms import Message, Octets, octets_of
 from ..exceptions import SMTPArgumentError
 from ..grammar import commands

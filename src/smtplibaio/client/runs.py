@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..content.fitting import prepare
+from ..content.email import prepare
 from ..exceptions import (
     SMTPConnectionLostError,
     SMTPException,
@@ -77,6 +77,7 @@ def _plan(mail: Mail, terms: Terms) -> Plan:
         fitted,
         terms,
         all_or_nothing=mail.all_or_nothing,
+        add_missing=mail.add_missing,
         progress=mail.progress,
     )
 

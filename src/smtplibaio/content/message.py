@@ -23,13 +23,14 @@ from email.generator import BytesGenerator
 from email.headerregistry import Address, Group, HeaderRegistry
 from email.message import Message
 from email.policy import SMTP
+from email.utils import format_datetime, localtime, make_msgid
 from typing import Any, TypeAlias
 
 from ..exceptions import SMTPArgumentError
 from ..grammar.addresses import to_a_labels
 from .canonical import LINE_END, find_long_line
 
-__all__ = ["AnyMessage", "envelope_of", "flatten", "needs_smtputf8"]
+__all__ = ["AnyMessage", "envelope_of", "flatten", "missing_fields", "needs_smtputf8"]
 
 AnyMessage: TypeAlias = "Message[Any, Any]"
 
@@ -170,13 +171,47 @@ def _address_fields(
                 yield name, value, _groups(plain, value)
 
 
-def flatten(message: AnyMessage, *, utf8: bool, is_8bit_ok: bool) -> bytes:
+#: Whoever has put one of these in has finished the message, or has it from elsewhere.
+_SIGNS_OF_A_FINISHED_MESSAGE = frozenset(
+    {"arc-seal", "dkim-signature", "received", "return-path"}
+)
+
+
+def missing_fields(message: AnyMessage, sender: str) -> list[tuple[str, str]]:
+    """Make the fields Date and Message-ID that a new message lacks (RFC 5322 3.6).
+
+    Args:
+        message: It is not changed.
+        sender: The mailbox whose domain the identifier has.
+    """
+    names = {name.lower() for name, _ in message.raw_items()}
+    if names & _SIGNS_OF_A_FINISHED_MESSAGE or any(
+        part.get_content_type() == "multipart/signed" for part in message.walk()
+    ):
+        return []
+    made: list[tuple[str, str]] = []
+    if "date" not in names:
+        made.append(("Date", format_datetime(localtime())))
+    if "message-id" not in names:
+        domain = sender.rpartition("@")[2] or "localhost"
+        made.append(("Message-ID", make_msgid(domain=domain)))
+    return made
+
+
+def flatten(
+    message: AnyMessage,
+    *,
+    utf8: bool,
+    is_8bit_ok: bool,
+    added: Iterable[tuple[str, str]] = (),
+) -> bytes:
     """Give the octets of a message, with CRLF, for a server.
 
     Args:
         message: It is not changed.
         utf8: Whether header fields may be in UTF-8 (RFC 6532).
         is_8bit_ok: Whether the body may be 8-bit; else its parts are encoded.
+        added: Fields that stand below the message's own.
 
     Raises:
         SMTPArgumentError: A part that is signed would have to be changed, or the
@@ -186,6 +221,8 @@ def flatten(message: AnyMessage, *, utf8: bool, is_8bit_ok: bool) -> bytes:
     fitted = _copy(message, message.policy)
     for field in ("Bcc", "Resent-Bcc"):
         del fitted[field]
+    for name, value in added:
+        fitted[name] = value
     for part in fitted.walk():
         _check_fields(part)
         if not utf8:

@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Literal
 
-from ..content.fitting import envelope_for
+from ..content.email import envelope_for
 from ..content.forms import Message
 from ..content.progress import ProgressCallback
 from ..exceptions import (
@@ -53,6 +53,7 @@ class Mail:
     hold_for: int | None = None
     hold_until: datetime | None = None
     all_or_nothing: bool = False
+    add_missing: bool = False
     progress: ProgressCallback | None = None
 
     def envelope(self) -> Envelope:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..content.fitting import Fitted, fit
+from ..content.email import Fitted, fit
 from ..content.forms import Content, Message, Stream
 from ..content.framing import Chunk, Chunks, Dots, Framing
 from ..content.progress import ProgressCallback
@@ -137,6 +137,7 @@ def make_plan(
     terms: Terms,
     *,
     all_or_nothing: bool = False,
+    add_missing: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Plan:
     """Fit an envelope and a message to a server.
@@ -147,6 +148,7 @@ def make_plan(
         fitted: The content, if it has not.
         terms: What the server offers, and how it is to be used.
         all_or_nothing: See `Plan`.
+        add_missing: Whether Date and Message-ID are added where the message lacks them.
         progress: See `Body`.
 
     Raises:
@@ -158,7 +160,9 @@ def make_plan(
     body = envelope.body
     is_chunked = terms.is_chunked(is_binary=envelope.is_binary)
     is_grouped = terms.is_grouped
-    content, needs_utf8 = fitted or fit(message, extensions)
+    content, needs_utf8 = fitted or fit(
+        message, extensions, add_missing=add_missing, sender=envelope.sender
+    )
     announced = terms.announced
     check_content(content, announced, extensions.size)
     lines = envelope.commands(announced, content, needs_utf8=needs_utf8)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import email
+import re
 import sys
 from email.message import EmailMessage, Message
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 from conversation import client
 
 from smtplibaio import SMTPArgumentError, SMTPCommandNotSupportedError
-from smtplibaio.content.fitting import envelope_for, fit, is_email_message, prepare
+from smtplibaio.content.email import envelope_for, fit, is_email_message, prepare
 from smtplibaio.content.forms import Content, Stream
 
 
@@ -99,6 +104,47 @@ def test_a_mailbox_beyond_ascii_needs_smtputf8() -> None:
         fit(message, {"8BITMIME": ()})
     assert caught.value.command == "SMTPUTF8"
     assert fit(message, {"8BITMIME": (), "SMTPUTF8": ()}).needs_utf8
+
+
+# Date and Message-ID
+
+
+def sent(message: Message, sender: str = "a@x.example") -> Message:
+    """Give a message as it leaves with the fields that it lacked."""
+    content = fit(message, {}, add_missing=True, sender=sender).content
+    assert isinstance(content, Content)
+    return email.message_from_bytes(b"".join(content.blocks()))
+
+
+def test_what_a_message_lacks_is_added_to_the_copy_that_leaves() -> None:
+    """RFC 5322 3.6, and the identifier has the domain of the sender."""
+    for message in (mail(), MIMEText("hello\n")):
+        before = message.as_bytes()
+        copy = sent(message)
+        assert message.as_bytes() == before
+        assert parsedate_to_datetime(copy["Date"]).tzinfo is not None
+        assert re.fullmatch(r"<[^<>@ ]+@x\.example>", copy["Message-ID"])
+        assert sent(message, "")["Message-ID"].endswith("@localhost>")
+
+
+def test_what_a_message_has_is_not_added() -> None:
+    message = mail(date="Mon, 30 Nov 2026 12:00:00 +0000", message_id="<1@x.example>")
+    assert sent(message).keys() == message.keys()
+    assert "Date" not in b"".join(fit(mail(), {}).content.blocks()).decode()
+
+
+@pytest.mark.parametrize(
+    "field", ["Received", "Return-Path", "DKIM-Signature", "ARC-Seal"]
+)
+def test_nothing_is_added_to_a_message_that_is_finished(field: str) -> None:
+    message = mail()
+    message[field] = "x"
+    assert sent(message).keys() == message.keys()
+
+
+def test_nothing_is_added_to_what_is_signed() -> None:
+    message = MIMEMultipart("signed", _subparts=[MIMEText("hi\n")])
+    assert "Date" not in sent(message)
 
 
 # What is known before the server is

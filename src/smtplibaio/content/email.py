@@ -65,18 +65,33 @@ def prepare(message: Message, *, is_binary: bool = False) -> Fitted | None:
     return Fitted(content_of(message, is_binary=is_binary))
 
 
-def fit(message: Message, announced: Announced) -> Fitted:
+def fit(
+    message: Message,
+    announced: Announced,
+    *,
+    add_missing: bool = False,
+    sender: str = "",
+) -> Fitted:
     """Encode a message of the `email` package as the server needs it, without Bcc.
+
+    Args:
+        message: It is not changed.
+        announced: What the server announced.
+        add_missing: Whether the copy that leaves gets Date and Message-ID (RFC 5322
+            3.6) where the message lacks them. A message that somebody has signed, or
+            that has come from another host, stays as it is.
+        sender: The mailbox of the envelope, whose domain a new Message-ID has.
 
     Raises:
         SMTPArgumentError: It cannot be sent.
         SMTPCommandNotSupportedError: It needs what was not announced.
     """
-    from .message import flatten, needs_smtputf8
+    from .message import flatten, missing_fields, needs_smtputf8
 
     mail: Any = message
     utf8 = needs_smtputf8(mail)
     if utf8:
         require("SMTPUTF8", announced, "a header field has a mailbox beyond ASCII")
-    octets = flatten(mail, utf8=utf8, is_8bit_ok="8BITMIME" in announced)
+    added = missing_fields(mail, sender) if add_missing else []
+    octets = flatten(mail, utf8=utf8, is_8bit_ok="8BITMIME" in announced, added=added)
     return Fitted(Content(octets), utf8)
