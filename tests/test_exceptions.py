@@ -33,9 +33,11 @@ from smtplibaio.exceptions import (
     SMTPTLSError,
     again,
     printable,
+    unknown_after,
     without_frames,
 )
-from smtplibaio.grammar.replies import Reply
+from smtplibaio.grammar.replies import Reply, as_verdict_on_rcpt
+from smtplibaio.mail.result import SendResult
 
 CLASSES: list[type[SMTPException]] = [getattr(module, n) for n in module.__all__]
 
@@ -120,6 +122,12 @@ EXAMPLES: list[tuple[SMTPException, bool, str]] = [
     ),
     (REFUSED, False, "RCPT failed: 550 5.1.1 no such user"),
     (DELAYED, True, "RCPT failed: 450 4.2.0 greylisted come back"),
+    (
+        SMTPNoRecipientError([REFUSED]),
+        False,
+        "every recipient was refused: RCPT failed: 550 5.1.1 no such user",
+    ),
+    (SMTPLoginError([]), False, "login failed: "),
     (SMTPCommandFailedError(400), True, "command failed: 400"),
     (SMTPCommandFailedError(499, "x"), True, "command failed: 499 x"),
     (SMTPCommandFailedError(500, "x"), False, "command failed: 500 x"),
@@ -128,6 +136,12 @@ EXAMPLES: list[tuple[SMTPException, bool, str]] = [
         SMTPAuthenticationError(535, "5.7.8 no", "PLAIN", Reply(535, "5.7.8 no")),
         False,
         "AUTH PLAIN failed: 535 5.7.8 no",
+    ),
+    (SMTPAuthenticationError(535), False, "AUTH failed: 535"),
+    (
+        SMTPAuthenticationError(538, "no", "PLAIN", hint="pass starttls="),
+        False,
+        "AUTH PLAIN failed: 538 no (pass starttls=)",
     ),
     (
         SMTPArgumentError("a NUL in the body", 17),
@@ -144,7 +158,18 @@ EXAMPLES: list[tuple[SMTPException, bool, str]] = [
     (SMTPConnectionRefusedError("greets", 554, "never"), False, "greets"),
     (SMTPConnectionLostError("reset"), True, "reset"),
     (SMTPConnectionLostError("421 bye", FAREWELL), True, "421 bye"),
+    (
+        SMTPConnectionLostError("reset", None, SendResult({"a@x": BUSY}, NO_USER)),
+        True,
+        "reset",
+    ),
+    (SMTPTimeoutError("late", SendResult({"a@x": BUSY}, NO_USER)), True, "late"),
     (SMTPDeliveryUnknownError("lost"), False, "lost"),
+    (
+        SMTPDeliveryUnknownError("lost", SendResult({"a@x": BUSY}, BUSY), ["b@x"]),
+        False,
+        "lost",
+    ),
 ]
 
 each = pytest.mark.parametrize(
@@ -231,9 +256,6 @@ def test_each_answers_whether_to_try_again(
         (432, "the password must be changed or renewed first"),
         (454, "the server cannot check credentials for the moment"),
         (504, "the server does not know this mechanism"),
-        (530, "the server wants something else first, TLS as a rule"),
-        (534, "the server wants a stronger mechanism for this user"),
-        (538, "the server wants TLS before it takes this mechanism"),
     ],
 )
 def test_a_refused_auth_says_what_its_code_means(code: int, hint: str) -> None:
@@ -242,29 +264,132 @@ def test_a_refused_auth_says_what_its_code_means(code: int, hint: str) -> None:
     assert exc.is_transient == (code < 500)
 
 
+@pytest.mark.parametrize("code", [530, 534, 535, 538])
+def test_a_code_with_several_meanings_is_not_explained(code: int) -> None:
+    """H14: 534 is Google's for "make a password for this program".
+
+    And 530 may come over TLS, where no advice to turn to TLS helps.
+    """
+    exc = SMTPAuthenticationError(code, "5.7.9 text", "PLAIN")
+    assert str(exc) == f"AUTH PLAIN failed: {code} 5.7.9 text"
+
+
 def test_the_attributes_are_the_documented_ones() -> None:
     exc: Any = REFUSED
     assert (exc.code, exc.message, exc.command) == (*NO_USER, "RCPT")
     assert exc.reply is NO_USER
     assert exc.args == (*NO_USER, "RCPT")
     exc = SMTPCommandFailedError(550, "no")
-    assert (exc.command, exc.reply) == (None, (550, "no"))
+    assert (exc.command, exc.reply) == (None, None)
     exc = SMTPAuthenticationError(535, "no", "PLAIN")
     assert (exc.code, exc.message, exc.command) == (535, "no", "AUTH")
-    assert (exc.mechanism, exc.reply) == ("PLAIN", (535, "no"))
+    assert (exc.mechanism, exc.reply) == ("PLAIN", None)
     assert SMTPCommandNotSupportedError("DSN").command == "DSN"
     assert SMTPLoginError((REFUSED,)).exceptions == [REFUSED]
     exc = SMTPNoRecipientError((REFUSED,), {"a@x": NO_USER})
     assert (exc.exceptions, exc.refused) == ([REFUSED], {"a@x": NO_USER})
+    assert SMTPNoRecipientError([REFUSED]).refused == {}
     assert SMTPRecipientRefusedError({"a@x": NO_USER}).refused == {"a@x": NO_USER}
     assert SMTPArgumentError("x").offset is None
     assert SMTPArgumentError("x", 3).offset == 3
     exc = SMTPConnectionRefusedError("x")
-    assert (exc.code, exc.message) == (None, "")
+    assert (exc.code, exc.message) == (None, "x")
     exc = SMTPConnectionRefusedError("x", 554, "no")
     assert (exc.code, exc.message) == (554, "no")
     assert SMTPConnectionLostError("x").reply is None
     assert SMTPConnectionLostError("x", FAREWELL).reply is FAREWELL
+
+
+def test_a_failed_login_has_the_code_and_the_reply_of_the_last_refusal() -> None:
+    no = Reply(535, "5.7.8 no")
+    refused = SMTPAuthenticationError(*no, "CRAM-MD5", no)
+    in_clear = SMTPTLSError("PLAIN would show the password")
+    exc = SMTPLoginError([SMTPAuthenticationError(454), refused, in_clear])
+    assert exc.code == 535
+    assert exc.reply is no
+    exc = SMTPLoginError([in_clear])
+    assert (exc.code, exc.reply) == (None, None)
+
+
+LOSSES = (SMTPConnectionLostError, SMTPTimeoutError, SMTPDeliveryUnknownError)
+
+
+@pytest.mark.parametrize("cls", LOSSES)
+def test_a_loss_has_the_verdicts_that_did_arrive(cls: Any) -> None:
+    assert cls("lost").result is None
+    result = SendResult({"a@x": Reply(250, "ok"), "b@x": BUSY}, FAREWELL)
+    exc = cls("lost", result=result)
+    assert exc.result is result
+    for other in ways(exc):
+        assert getattr(other, "result").replies == result.replies  # noqa: B009
+
+
+def test_a_mail_of_unknown_fate_names_the_recipients_without_a_verdict() -> None:
+    assert SMTPDeliveryUnknownError("lost").unknown == []
+    exc = unknown_after("silence", None, ("a@x", "b@x"))
+    assert str(exc).endswith("all of it was sent, then silence")
+    assert exc.unknown == ["a@x", "b@x"]
+    assert unknown_after("silence").unknown == []
+
+
+def test_too_many_recipients_is_a_refusal_for_now_wherever_it_is_told() -> None:
+    """RFC 5321 4.5.3.1.10: 552 to RCPT is to be treated as 452."""
+    many = as_verdict_on_rcpt(Reply(552, "5.5.3 too many recipients"))
+    refused = SMTPCommandFailedError(*many, "RCPT", many)
+    assert refused.is_transient
+    assert SMTPNoRecipientError([refused], {"a@x": many}).is_transient
+    assert SMTPRecipientRefusedError({"a@x": many}).is_transient
+    for other in ways(refused):
+        assert other.is_transient
+        assert getattr(other, "reply").is_transient  # noqa: B009
+
+
+# The documented package
+
+DOCUMENTED: list[SMTPException] = [
+    SMTPException(),
+    SMTPException("text"),
+    SMTPException(message="text"),
+    SMTPLoginError([SMTPAuthenticationError(535, "no")]),
+    SMTPNoRecipientError([SMTPCommandFailedError(550, "no", "RCPT TO:<a@x>")]),
+    SMTPCommandFailedError(550),
+    SMTPCommandFailedError(550, None, None),
+    SMTPCommandFailedError(550, "no", "RCPT TO:<a@x>"),
+    SMTPCommandFailedError(code=550, message="no", command="NOOP"),
+    SMTPAuthenticationError(535),
+    SMTPAuthenticationError(535, None, None),
+    SMTPAuthenticationError(code=535, message="no", mechanism="PLAIN"),
+]
+
+
+@pytest.mark.parametrize("exc", DOCUMENTED, ids=repr)
+def test_constructors_take_what_the_documented_ones_take(exc: SMTPException) -> None:
+    for other in ways(exc):
+        assert (type(other), str(other)) == (type(exc), str(exc))
+        assert other.message == exc.message
+
+
+@each
+def test_every_exception_has_a_message_that_can_be_printed(
+    exc: SMTPException, is_transient: bool, text: str
+) -> None:
+    """S116: services keep `exc.message`, in files and tables that take UTF-8."""
+    assert type(exc.message) is str
+    assert exc.message.encode("utf-8") is not None
+    is_of_reply = isinstance(exc, SMTPCommandFailedError) or getattr(exc, "code", None)
+    assert is_of_reply or exc.message == text
+
+
+def test_the_text_of_a_reply_keeps_its_lines_and_nothing_else_that_is_no_text() -> None:
+    """S116: octets that are no UTF-8, and D05: what moves a cursor."""
+    said = Reply(550, "\udcb7\x1b[2J\nnext line")
+    for exc in (
+        SMTPCommandFailedError(*said, "MAIL", said),
+        SMTPAuthenticationError(*said, "PLAIN", said),
+        SMTPConnectionRefusedError("x greets with 550", *said),
+    ):
+        assert exc.message == r"\udcb7\x1b[2J" + "\nnext line"
+        assert getattr(exc, "reply", said) is said
 
 
 def test_an_exception_does_not_follow_what_it_was_made_of() -> None:
@@ -362,9 +487,11 @@ def test_no_text_can_move_a_cursor_or_fail_to_be_written(
     assert r"\udcff\ud800 é 🦉" in shown
 
 
-def test_the_attributes_keep_the_text_that_was_escaped() -> None:
-    exc = SMTPCommandFailedError(550, HOSTILE)
-    assert exc.message == exc.reply[1] == HOSTILE
+def test_the_reply_keeps_the_text_that_was_escaped() -> None:
+    reply = Reply(550, HOSTILE)
+    exc = SMTPCommandFailedError(*reply, "RCPT", reply)
+    assert exc.reply is reply
+    assert reply.message == HOSTILE
 
 
 # The way to a caller
@@ -422,17 +549,39 @@ def lose() -> None:
     try:
         try:
             raise KeyError
-        except KeyError:
-            raise OSError  # noqa: B904
+        except KeyError as exc:
+            raise OSError from exc
     except OSError as exc:
         raise SMTPConnectionError("lost") from exc
 
 
 def test_an_exception_that_is_kept_can_be_without_frames() -> None:
-    """And so can its causes, whether they were named or not."""
+    """H13: and so can its causes."""
     with pytest.raises(SMTPConnectionError) as info:
         lose()
     kept = without_frames(info.value)
-    links = [kept, kept.__cause__, getattr(kept.__cause__, "__context__", None)]
+    links = [kept, kept.__cause__, getattr(kept.__cause__, "__cause__", None)]
     assert [type(link) for link in links] == [SMTPConnectionError, OSError, KeyError]
     assert [getattr(link, "__traceback__", 1) for link in links] == [None] * 3
+    assert [getattr(link, "__context__", 1) for link in links] == [None] * 3
+
+
+def fail() -> None:
+    raise KeyError
+
+
+def send_while_handling() -> None:
+    try:
+        fail()
+    except KeyError:
+        with pytest.raises(SMTPConnectionError) as info:
+            lose()
+        without_frames(info.value)
+        raise
+
+
+def test_the_exception_that_a_caller_handles_keeps_its_frames() -> None:
+    """H12: mail is sent in an `except` block, and fails."""
+    with pytest.raises(KeyError) as handled:
+        send_while_handling()
+    assert handled.traceback[-1].name == "fail"

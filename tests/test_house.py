@@ -62,10 +62,21 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(SOURCE).with_suffix(""))
 
 
+def running(node: ast.AST) -> Iterator[ast.AST]:
+    """List the nodes of a tree, but for what only a type checker reads."""
+    is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(
+        node.test
+    )
+    if not is_for_types:
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from running(child)
+
+
 def imports(path: Path) -> Iterator[str]:
     """List what a module imports: ".room.module" from the package, "name" from out."""
     package = ["", *path.relative_to(SOURCE).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in running(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:

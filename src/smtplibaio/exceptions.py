@@ -8,7 +8,7 @@
      |- SMTPNoRecipientError              every recipient was refused
      |- SMTPRecipientRefusedError         one was refused and all were wanted
      |- SMTPCommandFailedError            a 4yz or 5yz reply
-     |   '- SMTPAuthenticationError       the same, to AUTH
+     |   '- SMTPAuthenticationError       a 4yz or 5yz reply to AUTH
      |- SMTPArgumentError (ValueError)    may not go on the wire; nothing written
      |- SMTPProtocolError                 the server does not speak SMTP (any more)
      |- SMTPTLSError                      the ssl error is its __cause__
@@ -18,17 +18,31 @@
      |   '- SMTPConnectionLostError (ConnectionResetError)
      '- SMTPDeliveryUnknownError          the mail may have been accepted
 
-Each answers the two questions that a caller who queues mail has: `is_transient` (is
-it worth trying again later?) and `safe_to_retry` (is it certain that nothing was
-accepted?). Each can be copied and pickled. Text that came from a server is shown with
-its control characters escaped, so that it cannot move a terminal's cursor.
+Rules:
+
+1. Each exception answers the two questions that a caller who queues mail has:
+   `is_transient` (is it worth trying again later?) and `safe_to_retry` (is it certain
+   that nothing was accepted?).
+2. Each has a `message`, a `str` that can be printed and stored. What came from a server
+   is shown with its control characters escaped, so that it cannot move a terminal's
+   cursor, and without lone surrogates, which no file takes. `reply.message` is what the
+   server really said.
+3. Each can be copied and pickled; type, text and attributes stay.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+
+TYPE_CHECKING = False  # importing typing costs more than this module
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    from .grammar.replies import Reply
+    from .mail.result import SendResult
+
+    _E = TypeVar("_E", bound="SMTPException")
 
 __all__ = [
     "SMTPArgumentError",
@@ -59,16 +73,17 @@ def printable(text: str) -> str:
     )
 
 
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def one_line(code: int, message: str) -> str:
-    """Give a reply as one line of an error's text."""
+    """Spell a reply as one line of an error's text."""
     return f"{code} {' '.join(message.split(chr(10)))}".rstrip()
 
 
-_E = TypeVar("_E", bound="SMTPException")
-
-
 def again(cause: _E) -> _E:
-    """Make an exception for one more caller: same kind, same text, chained.
+    """Make an exception for one more caller: the type and text of the first, chained.
 
     One object raised in many tasks would collect all of their tracebacks.
     """
@@ -82,17 +97,20 @@ def again(cause: _E) -> _E:
 def without_frames(exc: _E) -> _E:
     """Drop the frames that an exception holds, and those of its causes.
 
-    One that is kept would keep everything that is at hand in them.
+    An exception that is kept would keep everything that is at hand in them. What was
+    handled when it was raised is let go and not touched: it may be the caller's, who
+    will want its traceback.
     """
     link: BaseException | None = exc
     while link is not None:
         link.__traceback__ = None
-        link = link.__cause__ or link.__context__
+        link.__context__ = None
+        link = link.__cause__
     return exc
 
 
 class SMTPException(Exception):
-    """Be the base of every exception of this library.
+    """The base of every exception of this library.
 
     Attributes:
         is_transient: Whether the same call may succeed later.
@@ -103,18 +121,31 @@ class SMTPException(Exception):
     is_transient: bool = False
     safe_to_retry: bool = True
 
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(*(() if message is None else (message,)))
+
     def __str__(self) -> str:
         return printable(self._text())
+
+    @property
+    def message(self) -> str:
+        """What went wrong, as text that can be printed."""
+        return str(self)
 
     def _text(self) -> str:
         return super().__str__()
 
 
 class SMTPCommandNotSupportedError(SMTPException):
-    """Report a command or parameter that the server has not announced."""
+    """Report a command or parameter that the server has not announced.
+
+    Attributes:
+        command: The command, or the keyword of the extension.
+    """
 
     def __init__(self, command: str, detail: str = "") -> None:
-        super().__init__(command, detail)
+        super().__init__()
+        self.args = (command, detail)
         self.command = command
 
     def _text(self) -> str:
@@ -127,12 +158,20 @@ class SMTPLoginError(SMTPException):
 
     Attributes:
         exceptions: Why each mechanism failed, in the order they were tried.
+        code: The code of the last refusal; None where the server refused nothing.
+        reply: The reply of the last refusal; None where the server refused nothing.
     """
 
-    def __init__(self, exceptions: Sequence[SMTPException]) -> None:
-        super().__init__(list(exceptions))
+    def __init__(self, exceptions: Iterable[SMTPException]) -> None:
+        super().__init__()
         self.exceptions = list(exceptions)
-        self.is_transient = all(exc.is_transient for exc in exceptions)
+        self.args = (self.exceptions,)
+        self.is_transient = _are_transient(self.exceptions)
+        self.code: int | None = None
+        self.reply: Reply | None = None
+        for exc in self.exceptions:
+            if isinstance(exc, SMTPCommandFailedError):
+                self.code, self.reply = exc.code, exc.reply
 
     def _text(self) -> str:
         return "login failed: " + "; ".join(map(str, self.exceptions))
@@ -147,15 +186,19 @@ class SMTPNoRecipientError(SMTPException):
     """
 
     def __init__(
-        self, exceptions: Sequence[SMTPException], refused: Mapping[str, Any]
+        self,
+        exceptions: Iterable[SMTPCommandFailedError],
+        refused: Mapping[str, Reply] | None = None,
     ) -> None:
-        super().__init__(list(exceptions), dict(refused))
+        super().__init__()
         self.exceptions = list(exceptions)
-        self.refused = dict(refused)
-        self.is_transient = all(exc.is_transient for exc in exceptions)
+        self.refused: dict[str, Reply] = dict(refused or {})
+        self.args = (self.exceptions, self.refused)
+        self.is_transient = _are_transient(self.exceptions)
 
     def _text(self) -> str:
-        return "every recipient was refused: " + _verdicts(self.refused)
+        said = _verdicts(self.refused) or "; ".join(map(str, self.exceptions))
+        return f"every recipient was refused: {said}"
 
 
 class SMTPRecipientRefusedError(SMTPException):
@@ -165,10 +208,11 @@ class SMTPRecipientRefusedError(SMTPException):
         refused: The reply that each refused recipient got.
     """
 
-    def __init__(self, refused: Mapping[str, Any]) -> None:
-        super().__init__(dict(refused))
+    def __init__(self, refused: Mapping[str, Reply]) -> None:
+        super().__init__()
         self.refused = dict(refused)
-        self.is_transient = all(400 <= code < 500 for code, _ in refused.values())
+        self.args = (self.refused,)
+        self.is_transient = _are_transient(self.refused.values())
 
     def _text(self) -> str:
         return "nothing was sent, for a recipient was refused: " + _verdicts(
@@ -177,45 +221,47 @@ class SMTPRecipientRefusedError(SMTPException):
 
 
 class SMTPCommandFailedError(SMTPException):
-    r"""Report a 4yz or 5yz reply to a command.
+    """Report a 4yz or 5yz reply to a command.
 
     Attributes:
         code: The reply code.
-        message: The text of the reply, its lines joined by "\n".
         command: The verb that was refused.
-        reply: The `Reply` itself.
+        reply: The reply as it came; None where the exception was made without one.
     """
-
-    command: str | None
 
     def __init__(
         self,
         code: int,
-        message: str = "",
+        message: str | None = None,
         command: str | None = None,
-        reply: Any = None,
+        reply: Reply | None = None,
     ) -> None:
-        super().__init__(code, message, command)
+        super().__init__()
+        self.args = (code, message, command)
         self.code = code
-        self.message = message
         self.command = command
-        self.reply: Any = (code, message) if reply is None else reply
-        self.is_transient = 400 <= code < 500
+        self.reply = reply
+        self.is_transient = 400 <= code < 500 if reply is None else reply.is_transient
+
+    @property
+    def message(self) -> str:
+        r"""The text of the reply, its lines joined by "\n", fit to be printed."""
+        return _printable_lines(self.args[1] or "")
+
+    @property
+    def _said(self) -> str:
+        return one_line(self.code, self.args[1] or "")
 
     def _text(self) -> str:
-        return (
-            f"{self.command or 'command'} failed: {one_line(self.code, self.message)}"
-        )
+        return f"{self.command or 'command'} failed: {self._said}"
 
 
-#: What RFC 4954 6 means by a reply code to AUTH, where the code alone does not tell.
+#: What a reply code to AUTH means (RFC 4954 6), where it does not say so itself. 534 is
+#: not here: Google says it where the account wants a password made for this program.
 _AUTH_HINTS = {
     432: "the password must be changed or renewed first",
     454: "the server cannot check credentials for the moment",
     504: "the server does not know this mechanism",
-    530: "the server wants something else first, TLS as a rule",
-    534: "the server wants a stronger mechanism for this user",
-    538: "the server wants TLS before it takes this mechanism",
 }
 
 
@@ -230,21 +276,22 @@ class SMTPAuthenticationError(SMTPCommandFailedError):
     def __init__(
         self,
         code: int,
-        message: str = "",
+        message: str | None = None,
         mechanism: str | None = None,
-        reply: Any = None,
+        reply: Reply | None = None,
         error: Any = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(code, message, mechanism, reply)
         self.command = "AUTH"
         self.mechanism = mechanism
         self.error = error
+        self._hint = _AUTH_HINTS.get(code, "") if hint is None else hint
 
     def _text(self) -> str:
-        hint = _AUTH_HINTS.get(self.code, "")
-        return f"AUTH {self.mechanism} failed: {one_line(self.code, self.message)}" + (
-            hint and f" ({hint})"
-        )
+        name = f" {self.mechanism}" if self.mechanism else ""
+        hint = f" ({self._hint})" if self._hint else ""
+        return f"AUTH{name} failed: {self._said}{hint}"
 
 
 class SMTPArgumentError(SMTPException, ValueError):
@@ -269,9 +316,17 @@ class SMTPTLSError(SMTPException):
 
 
 class SMTPTimeoutError(SMTPException, TimeoutError):
-    """Report that the server took too long; the connection is gone."""
+    """Report that the server took too long; the connection is gone.
+
+    Attributes:
+        result: The verdicts on the mail that did arrive, where there are any.
+    """
 
     is_transient = True
+
+    def __init__(self, message: str, result: SendResult | None = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class SMTPConnectionError(SMTPException, ConnectionError):
@@ -285,14 +340,23 @@ class SMTPConnectionRefusedError(SMTPConnectionError, ConnectionRefusedError):
 
     Attributes:
         code: The code of the greeting, or None where TCP was refused.
-        message: The text of the greeting.
     """
 
     def __init__(self, text: str, code: int | None = None, message: str = "") -> None:
         super().__init__(text)
         self.code = code
-        self.message = message
+        self._greeting = message
         self.is_transient = code is None or code < 500
+
+    @property
+    def message(self) -> str:
+        r"""The greeting, its lines joined by "\n"; where there was none, what happened.
+
+        It is fit to be printed.
+        """
+        if self.code is None:
+            return str(self)
+        return _printable_lines(self._greeting)
 
 
 class SMTPConnectionLostError(SMTPConnectionError, ConnectionResetError):
@@ -300,11 +364,18 @@ class SMTPConnectionLostError(SMTPConnectionError, ConnectionResetError):
 
     Attributes:
         reply: The 421 with which the server took its leave, where there was one.
+        result: The verdicts on the mail that did arrive, where there are any.
     """
 
-    def __init__(self, message: str, reply: Any = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        reply: Reply | None = None,
+        result: SendResult | None = None,
+    ) -> None:
         super().__init__(message)
         self.reply = reply
+        self.result = result
 
 
 class SMTPDeliveryUnknownError(SMTPException):
@@ -312,9 +383,23 @@ class SMTPDeliveryUnknownError(SMTPException):
 
     The connection ended, or time ran out, between the last octet of the content and
     the final reply (RFC 1047). Nothing in this library ever sends such a mail again.
+
+    Attributes:
+        result: The verdicts that did arrive, where there are any.
+        unknown: The recipients without a verdict.
     """
 
     safe_to_retry = False
+
+    def __init__(
+        self,
+        message: str,
+        result: SendResult | None = None,
+        unknown: Iterable[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.result = result
+        self.unknown = list(unknown)
 
 
 def is_farewell(exc: BaseException) -> bool:
@@ -322,18 +407,27 @@ def is_farewell(exc: BaseException) -> bool:
     return isinstance(exc, SMTPConnectionLostError) and exc.reply is not None
 
 
-def unknown_after(what: object) -> SMTPDeliveryUnknownError:
+def unknown_after(
+    what: object, result: SendResult | None = None, unknown: Iterable[str] = ()
+) -> SMTPDeliveryUnknownError:
     """Make the error for a mail all of which was sent, and then came no answer.
 
     Args:
         what: What came instead.
+        result: The verdicts that did arrive.
+        unknown: The recipients without a verdict.
     """
-    return SMTPDeliveryUnknownError(
-        f"the mail may have been accepted: all of it was sent, then {what}"
-    )
+    text = f"the mail may have been accepted: all of it was sent, then {what}"
+    return SMTPDeliveryUnknownError(text, result, unknown)
 
 
-def _verdicts(refused: Mapping[str, Any]) -> str:
+def _are_transient(verdicts: Iterable[SMTPException | Reply]) -> bool:
+    """Tell whether there are verdicts, and each of them may change."""
+    answers = [verdict.is_transient for verdict in verdicts]
+    return bool(answers) and all(answers)
+
+
+def _verdicts(refused: Mapping[str, Reply]) -> str:
     return "; ".join(
         f"{recipient} ({one_line(*reply)})" for recipient, reply in refused.items()
     )

@@ -246,10 +246,12 @@ async def test_where_no_mechanism_fits_none_is_tried(
         pytest.param("500 5.5.6 long", False, "500 5.5.6 long", id="C14-500"),
         pytest.param("503 5.5.1 already", False, "503 5.5.1 already", id="C13-503"),
         pytest.param("504 5.5.4 what", False, "does not know this", id="C14-504"),
-        pytest.param("530 5.7.0 first", False, "TLS as a rule", id="C14-530"),
-        pytest.param("534 5.7.9 weak", False, "stronger mechanism", id="C14-534"),
+        pytest.param(
+            "530 5.7.0 first", False, "wants TLS first: pass start", id="C14-530"
+        ),
+        pytest.param("534 5.7.9 weak", False, r"534 5.7.9 weak\Z", id="C14-534"),
         pytest.param("535 5.7.8 no", False, "535 5.7.8 no", id="C14-535"),
-        pytest.param("538 5.7.11 clear", False, "wants TLS", id="C14-538"),
+        pytest.param("538 5.7.11 clear", False, "wants TLS first", id="C14-538"),
     ],
 )
 async def test_a_refusal_says_what_is_missing(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 import tracemalloc
 from collections.abc import Iterable
 
@@ -19,6 +21,7 @@ from smtplibaio.grammar.replies import (
     EnhancedStatus,
     Reply,
     ReplyParser,
+    as_verdict_on_rcpt,
     queue_id,
 )
 
@@ -590,3 +593,42 @@ def test_the_final_reply_may_tell_what_the_server_calls_the_mail(
     message: str, name: str | None
 ) -> None:
     assert queue_id(Reply(250, message)) == name
+
+
+# 552 to RCPT
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_transient"),
+    [
+        (Reply(552, "too many recipients"), True),
+        (Reply(552, "5.5.3 Maximum limit of 1 recipients reached"), True),
+        (Reply(552, "5.3.1 mail system full"), True),
+        (Reply(552, "5.2.2 mailbox full"), False),
+        (Reply(552, "5.2.3 message too long for the mailbox"), False),
+        (Reply(552, "5.3.4 message too big for system"), False),
+        (Reply(452, "4.5.3 too many recipients"), True),
+        (Reply(550, "5.1.1 no such user"), False),
+    ],
+)
+def test_too_many_recipients_is_a_refusal_for_now(
+    reply: Reply, is_transient: bool
+) -> None:
+    """RFC 5321 4.5.3.1.10: unless it is the mailbox or the size that is at fault."""
+    verdict = as_verdict_on_rcpt(reply)
+    assert verdict.is_transient is is_transient
+    assert verdict.is_permanent is not is_transient
+    assert not verdict.is_positive
+
+
+def test_a_verdict_is_the_tuple_that_the_reply_is() -> None:
+    reply = Reply(552, "5.5.3 too many")
+    verdict = as_verdict_on_rcpt(reply)
+    assert isinstance(verdict, Reply)
+    assert verdict == reply == (552, "5.5.3 too many")
+    assert hash(verdict) == hash(reply)
+    assert repr(verdict) == repr(reply)
+    for other in (copy.copy(verdict), pickle.loads(pickle.dumps(verdict))):
+        assert other == reply
+        assert other.is_transient
+    assert verdict._replace(message="5.5.3 so many").is_transient

@@ -27,6 +27,7 @@ from ..exceptions import (
     SMTPConnectionRefusedError,
     SMTPException,
     SMTPTimeoutError,
+    one_line,
 )
 from ..grammar.replies import Reply
 from ..timeouts import Timeouts
@@ -192,7 +193,7 @@ class Connection:
             greeting = exc.reply
         if greeting.code != 220:
             raise SMTPConnectionRefusedError(
-                f"{self.endpoint} greets with {greeting.code}", *greeting
+                f"{self.endpoint} greets with {one_line(*greeting)}", *greeting
             )
         protocol.check()  # a server that says more than its greeting is not heard out
         return protocol, greeting

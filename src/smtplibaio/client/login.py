@@ -37,6 +37,10 @@ __all__ = ["authenticate", "check_cleartext", "login"]
 #: Challenges that are answered in one exchange. No mechanism has more than five.
 MAX_CHALLENGES = 20
 
+#: What 530 and 538 to AUTH mean in clear text (RFC 4954 6).
+_WANTS_TLS = """\
+the server wants TLS first: pass starttls='required', or use SMTP_SSL"""
+
 
 async def login(
     protocol: SMTPProtocol,
@@ -111,7 +115,8 @@ async def authenticate(
         # RFC 4954 4 forbids an initial response that makes the line too long; without
         # one, the server asks for it with an empty challenge.
         line, deferred = commands.auth(mechanism.name), initial
-    exchange = _Exchange(mechanism, initial, deferred)
+    is_encrypted = protocol.transport.get_extra_info("ssl_object") is not None
+    exchange = _Exchange(mechanism, initial, deferred, is_encrypted=is_encrypted)
     shown = " ".join(["AUTH", mechanism.name, *[MASK] * (line.count(b" ") - 1)])
     with protocol.indivisible("AUTH"), protocol.narrator.redacting(exchange.redact):
         reply = await protocol.ask(line, timeout, "AUTH", shown.encode())
@@ -130,9 +135,15 @@ class _Exchange:
     """The responses of one exchange, and what they must not leave behind."""
 
     def __init__(
-        self, mechanism: Mechanism, initial: bytes | None, deferred: bytes | None
+        self,
+        mechanism: Mechanism,
+        initial: bytes | None,
+        deferred: bytes | None,
+        *,
+        is_encrypted: bool,
     ) -> None:
         self._mechanism = mechanism
+        self._is_encrypted = is_encrypted
         self._deferred = deferred
         self._challenges = 0
         self._secrets = {re.escape(s) for s in getattr(mechanism, "secrets", ()) if s}
@@ -173,7 +184,9 @@ class _Exchange:
         message = reply.message if why is None else self.redact(why)
         error = getattr(self._mechanism, "error", None)
         name = self._mechanism.name
-        return SMTPAuthenticationError(reply.code, message, name, reply, error)
+        wants_tls = reply.code in (530, 538) and not self._is_encrypted
+        hint = _WANTS_TLS if wants_tls else None
+        return SMTPAuthenticationError(reply.code, message, name, reply, error, hint)
 
     def outcome(self, reply: Reply) -> Reply:
         """Judge the reply that ends the exchange."""

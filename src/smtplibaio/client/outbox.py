@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from typing import cast
 
 from ..content.canonical import Canonicaliser
 from ..content.forms import Content
@@ -290,7 +291,7 @@ class Outbox:
                     f"part of the mail may have been accepted: {error}"
                 ) from error
         except SMTPCommandFailedError as exc:
-            reply = exc.reply
+            reply = cast(Reply, exc.reply)
         self._is_all_sent = False
         self.in_transaction = not is_ok(reply)
         return reply

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ..exceptions import SMTPProtocolError, printable
 
-__all__ = ["EnhancedStatus", "Reply", "ReplyParser", "queue_id"]
+__all__ = ["EnhancedStatus", "Reply", "ReplyParser", "as_verdict_on_rcpt", "queue_id"]
 
 #: Octets of one reply line with its line end. RFC 5321 4.5.3.1.5 asks for 512; servers
 #: exceed it, and a client that asks for no more than eight times as much loses nobody.
@@ -100,6 +100,44 @@ class Reply(NamedTuple):
     def is_permanent(self) -> bool:
         """Tell whether the command was refused for good: 5yz."""
         return 500 <= self.code < 600
+
+
+class _TooManyRecipients(Reply):
+    """A 552 to RCPT, which says that a further mail will do for this recipient.
+
+    RFC 5321 4.5.3.1.10: "Clients SHOULD treat a 552 code in this case as a temporary,
+    rather than permanent, failure".
+    """
+
+    __slots__ = ()
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the command was refused for now: it was."""
+        return True
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether the command was refused for good: it was not."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"Reply(code={self.code!r}, message={self.message!r})"
+
+
+def as_verdict_on_rcpt(reply: Reply) -> Reply:
+    """Make a refusal of RCPT answer `is_transient` as RFC 5321 4.5.3.1.10 means it.
+
+    552 has two meanings there: too many recipients in this mail, and no room for it.
+    Where the enhanced code says that the mailbox (5.2.x) or the size of the message
+    (5.3.4) is at fault, trying again does not help.
+    """
+    if reply.code != 552:
+        return reply
+    status = reply.enhanced
+    if status is not None and (status.subject == 2 or status[1:] == (3, 4)):
+        return reply
+    return _TooManyRecipients(*reply)
 
 
 # What servers say of a mail that they have taken, each with the words around its name.

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..exceptions import (
     SMTPCommandFailedError,
     SMTPDeliveryUnknownError,
-    SMTPException,
     SMTPNoRecipientError,
     SMTPProtocolError,
     SMTPRecipientRefusedError,
@@ -140,7 +139,7 @@ def judge_all(replies: Sequence[Reply], recipients: Sequence[str]) -> SendResult
     return SendResult(verdicts, check_reply(final, "BDAT"))
 
 
-def _errors(replies: Iterable[Reply]) -> Iterable[SMTPException]:
+def _errors(replies: Iterable[Reply]) -> Iterable[SMTPCommandFailedError]:
     for reply in replies:
         try:
             check_reply(reply, "RCPT")
