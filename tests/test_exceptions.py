@@ -32,6 +32,7 @@ from smtplibaio.exceptions import (
     SMTPTimeoutError,
     SMTPTLSError,
     again,
+    is_farewell,
     printable,
     unknown_after,
     without_frames,
@@ -585,3 +586,9 @@ def test_the_exception_that_a_caller_handles_keeps_its_frames() -> None:
     with pytest.raises(KeyError) as handled:
         send_while_handling()
     assert handled.traceback[-1].name == "fail"
+
+
+def test_a_farewell_is_a_loss_with_an_answer() -> None:
+    assert is_farewell(SMTPConnectionLostError("421 bye", FAREWELL))
+    assert not is_farewell(SMTPConnectionLostError("reset"))
+    assert not is_farewell(SMTPTimeoutError("late"))

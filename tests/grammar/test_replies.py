@@ -18,6 +18,8 @@ from smtplibaio.grammar.replies import (
     MAX_LINE,
     MAX_LINES,
     MAX_REPLY,
+    USUAL_LINE,
+    USUAL_LINES,
     EnhancedStatus,
     Reply,
     ReplyParser,
@@ -33,15 +35,8 @@ Result = tuple[list[Reply], str | None]
 
 def read(pieces: Iterable[bytes]) -> Result:
     parser = ReplyParser()
-    found = []
-    try:
-        for piece in pieces:
-            parser.feed(piece)
-            while (reply := parser.next_reply()) is not None:
-                found.append(reply)
-    except SMTPProtocolError as exc:
-        return found, str(exc)
-    return found, None
+    found = [reply for piece in pieces for reply in parser.feed(piece)]
+    return found, None if parser.fault is None else str(parser.fault)
 
 
 def cut(octets: bytes, sizes: Iterable[int]) -> list[bytes]:
@@ -84,6 +79,21 @@ def read_both(octets: bytes) -> Result:
         pytest.param(b"250  ok \r\n", [(250, " ok ")], id="spaces-are-text"),
         pytest.param(b"250 -ok\r\n", [(250, "-ok")], id="hyphen-is-text"),
         pytest.param(b"200 a\r\n559 b\r\n", [(200, "a"), (559, "b")], id="D03-ends"),
+        pytest.param(
+            b"571 a\r\n471 b\r\n591 c\r\n",
+            [(571, "a"), (471, "b"), (591, "c")],
+            id="D03-what-Exchange-says",
+        ),
+        pytest.param(
+            b"260 a\r\n599 b\r\n", [(260, "a"), (599, "b")], id="D03-any-digit"
+        ),
+        pytest.param(
+            b"550-a\r\n554 b\r\n", [(554, "a\nb")], id="D01-the-last-code-counts"
+        ),
+        pytest.param(
+            b"450-a\r\n451-b\r\n421 c\r\n", [(421, "a\nb\nc")], id="D01-three-codes"
+        ),
+        pytest.param(b"250-a\r\n251\r\n", [(251, "a\n")], id="D01-no-text"),
         pytest.param(b"250 ok\n", [(250, "ok")], id="D04-bare-LF"),
         pytest.param(b"250-a\n250 b\r\n", [(250, "a\nb")], id="D04-both-line-ends"),
         pytest.param(b"250 ok\r\r\n", [(250, "ok\r")], id="D04-CR-CR-LF"),
@@ -121,7 +131,6 @@ def test_a_reply_is_lines_of_one_code(
         pytest.param(b"099 x", id="D03-099"),
         pytest.param(b"100 x", id="D03-1yz"),
         pytest.param(b"199 x", id="D03-199"),
-        pytest.param(b"260 x", id="D03-x6z"),
         pytest.param(b"600 x", id="D03-6yz"),
         pytest.param(b"999 x", id="D03-999"),
         pytest.param(b"250\tx", id="D03-tab"),
@@ -129,13 +138,13 @@ def test_a_reply_is_lines_of_one_code(
         pytest.param(b"\xff\xfe250 x", id="D03-byte-order-mark"),
         pytest.param(b"250\r", id="D04-CR-behind-the-code"),
         pytest.param(b"HTTP/1.1 400 Bad Request", id="another-protocol"),
-        pytest.param(b"", id="D10-blank"),
+        pytest.param(b"5z1 x", id="D03-a-letter"),
         pytest.param(b" ", id="D10-a-space"),
-        pytest.param(b"\r", id="D10-a-CR"),
+        pytest.param(b"\r\r", id="D10-CRs"),
     ],
 )
 def test_any_other_line_is_an_error(line: bytes) -> None:
-    """D03, D10: the replies before it are given, and no other ever is."""
+    """D03: the replies before it are given, and no other ever is."""
     # A CR before a LF is part of the line end.
     ends = [b"\r\n"] if line.endswith(b"\r") else [b"\r\n", b"\n"]
     for end in ends:
@@ -155,12 +164,12 @@ def test_any_other_line_is_an_error(line: bytes) -> None:
         pytest.param(b"250-a\r\n550 b\r\n", id="D01-2yz-5yz"),
         pytest.param(b"550-a\r\n250 b\r\n", id="D01-5yz-2yz"),
         pytest.param(b"354-a\r\n250 b\r\n", id="D01-354-250"),
-        pytest.param(b"250-a\r\n251 b\r\n", id="D01-last-digit"),
-        pytest.param(b"250-a\r\n250-b\r\n550-c\r\n550 d\r\n", id="D01-third-line"),
+        pytest.param(b"450-a\r\n550 b\r\n", id="D01-4yz-5yz"),
+        pytest.param(b"250-a\r\n251-b\r\n550-c\r\n550 d\r\n", id="D01-third-line"),
         pytest.param(b"250-a\r\n550\r\n", id="D01-no-text"),
     ],
 )
-def test_the_code_may_not_change_within_a_reply(octets: bytes) -> None:
+def test_the_first_digit_may_not_change_within_a_reply(octets: bytes) -> None:
     found, error = read_both(b"220 hi\r\n" + octets)
     assert found == [(220, "hi")]
     assert error is not None
@@ -263,9 +272,7 @@ def test_any_replies_cut_anywhere_come_out_as_they_were(
     parser = ReplyParser()
     found = []
     for piece in cut(b"".join(octets for octets, _ in stream), sizes):
-        parser.feed(piece)
-        while (reply := parser.next_reply()) is not None:
-            found.append(reply)
+        found += parser.feed(piece)
     assert found == [reply for _, reply in stream]
     assert parser.is_empty
 
@@ -298,6 +305,7 @@ def test_the_bounds_do_not_depend_on_the_cuts(octets: bytes, sizes: list[int]) -
         patch.setattr(module, "MAX_LINE", 17)
         patch.setattr(module, "MAX_REPLY", 24)
         patch.setattr(module, "MAX_LINES", 4)
+        patch.setattr(module, "_known", {})
         assert read(cut(octets, sizes)) == read([octets])
 
 
@@ -360,14 +368,11 @@ def test_the_bounds_are_for_each_reply_anew() -> None:
 def test_what_never_ends_is_given_up_with_little_memory_used(block: bytes) -> None:
     parser = ReplyParser()
 
-    def swallow(octets: bytes) -> Reply | None:
-        parser.feed(octets)
-        return parser.next_reply()
-
     tracemalloc.start()
     try:
-        with pytest.raises(SMTPProtocolError, match="more than"):
-            any(map(swallow, itertools.repeat(block, 4096)))
+        for octets in itertools.repeat(block, 4096):
+            assert parser.feed(octets) == []
+        assert "more than" in str(parser.fault)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -382,8 +387,6 @@ def test_replies_that_have_come_out_are_forgotten() -> None:
     try:
         for _ in range(25):
             parser.feed(block)
-            while parser.next_reply() is not None:
-                pass
         left, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -401,13 +404,12 @@ def test_replies_that_have_come_out_are_forgotten() -> None:
 def test_beyond_a_bound_no_reply_comes_any_more(octets: bytes) -> None:
     """D07: the tail of what was too long is not taken for a reply."""
     parser = ReplyParser()
-    parser.feed(octets)
-    with pytest.raises(SMTPProtocolError):
-        parser.next_reply()
+    assert parser.feed(octets) == []
+    fault = parser.fault
+    assert isinstance(fault, SMTPProtocolError)
     for more in (b"250 tail\r\n", b"\r\n", b"250 ok\r\n"):
-        parser.feed(more)
-        with pytest.raises(SMTPProtocolError):
-            parser.next_reply()
+        assert parser.feed(more) == []
+        assert parser.fault is fault
 
 
 class CountingBuffer(bytearray):
@@ -434,33 +436,110 @@ def test_every_octet_is_looked_at_once_however_slowly_it_comes(octets: bytes) ->
     parser._rest = buffer = CountingBuffer()
     for piece in octet_by_octet(octets):
         parser.feed(piece)
-        parser.next_reply()
     assert buffer.looked_at + octets.count(b"\n") + len(buffer) == len(octets)
 
 
 # Asking the parser, and the reply
 
 
-def test_the_parser_tells_whether_it_is_in_the_middle_of_a_reply() -> None:
+@pytest.mark.parametrize(
+    ("octets", "has_partial", "is_empty"),
+    [
+        (b"", False, True),
+        (b"2", True, False),
+        (b"250", True, False),
+        (b"250 ok\r\n", False, True),
+        (b"250-a\r\n", True, False),  # a line is whole, the reply is not
+        (b"250-a\r\n\r", True, False),
+        (b"250-a\r\n250 b\r\n", False, True),
+        (b"250 ok\r\n25", True, False),
+        (b"250 ok\r\n\r\n", False, False),  # an empty line is no part of a reply
+        (b"250 ok\r\n\r", False, False),
+        (b"\r\n250 ok\r\n", False, True),
+    ],
+)
+def test_the_parser_tells_what_stands_behind_the_last_reply(
+    octets: bytes, has_partial: bool, is_empty: bool
+) -> None:
+    for pieces in ([octets], octet_by_octet(octets)):
+        parser = ReplyParser()
+        for piece in pieces:
+            parser.feed(piece)
+        assert (parser.has_partial, parser.is_empty) == (has_partial, is_empty)
+
+
+def test_the_replies_before_a_fault_are_given() -> None:
+    """H01: a refusal is not lost because of what the server says behind it."""
     parser = ReplyParser()
-    assert parser.is_empty
-    for octets, is_empty in (
-        (b"250", False),
-        (b"-a\r\n", False),  # a line is whole, the reply is not
-        (b"250 b\r\n", True),
-    ):
-        parser.feed(octets)
-        assert (parser.next_reply() is not None) == is_empty
-        assert parser.is_empty == is_empty
+    assert parser.feed(b"250 a\r\n550 b\r\ngarbage\r\n250 c\r\n") == [
+        (250, "a"),
+        (550, "b"),
+    ]
+    assert str(parser.fault) == 'not an SMTP reply: "garbage"'
+    assert parser.fault is not None
+    assert parser.fault.__traceback__ is None  # H13
+
+
+def test_no_more_lines_are_remembered_than_are_usual() -> None:
+    for number in range(5 * USUAL_LINES):
+        assert read([b"250 queued as %d\r\n" % number])[1] is None
+    assert len(module._known) <= USUAL_LINES
+    assert read([b"250 " + b"x" * USUAL_LINE + b"\r\n"])[1] is None
+    assert max(map(len, module._known)) <= USUAL_LINE
+
+
+# Empty lines
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        pytest.param(b"\r\n250 ok\r\n", [(250, "ok")], id="before"),
+        pytest.param(b"\n\r\n\n250 ok\r\n", [(250, "ok")], id="several"),
+        pytest.param(b"250 a\r\n\r\n250 b\r\n", [(250, "a"), (250, "b")], id="between"),
+        pytest.param(
+            b"250 a\r\n\r\n250-b\r\n250 c\r\n\r\n250 a\r\n",
+            [(250, "a"), (250, "b\nc"), (250, "a")],
+            id="around one of several lines",
+        ),
+    ],
+)
+def test_empty_lines_between_replies_are_passed_over(
+    octets: bytes, expected: list[tuple[int, str]]
+) -> None:
+    """S160: servers behind a gateway say them."""
+    assert read_both(octets) == (expected, None)
+
+
+@pytest.mark.parametrize("blank", [b"\r\n", b"\n", b" \r\n", b"\r\r\n"])
+def test_no_line_within_a_reply_is_empty(blank: bytes) -> None:
+    """D10: and a line of blanks or CRs is not an empty one."""
+    found, error = read_both(b"250-a\r\n" + blank + b"250 b\r\n")
+    assert found == []
+    assert str(error).startswith("not an SMTP reply: ")
+
+
+def test_empty_lines_count_for_the_reply_behind_them() -> None:
+    """D06: a server that says nothing else is given up."""
+    too_many = f"a reply of more than {MAX_REPLY} octets or {MAX_LINES} lines"
+    for reply in (b"250 ok\r\n", b"250-\r\n250 ok\r\n"):
+        most = MAX_LINES - reply.count(b"\n")
+        found, error = read_both((b"\r\n" * most + reply) * 3)
+        assert (len(found), error) == (3, None)
+        assert read_both(b"\r\n" * (most + 1) + reply) == ([], too_many)
+    assert read_both(b"\n" * (MAX_LINES + 1)) == ([], too_many)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_the_parser_takes_octets_of_any_kind(kind: type) -> None:
     parser = ReplyParser()
     octets = bytearray(b"250 ok\r\n")
-    parser.feed(kind(octets))
+    assert parser.feed(kind(octets)) == [(250, "ok")]
+    octets[4:6] = b"no"
+    unfinished = kind(octets[:6])
+    assert parser.feed(unfinished) == []
     octets[:] = bytes(8)  # the transport's buffer is used again
-    assert parser.next_reply() == (250, "ok")
+    assert parser.feed(b"\r\n") == [(250, "no")]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ INJECTIONS = {
     "full EHLO reply": b"250-evil\r\n250 AUTH PLAIN\r\n",
     "fragment": b"250-evil",
     "single octet": b"2",
+    "empty line": b"\r\n",
     "like TLS": bytes.fromhex("16 03 03 00 04 0e 00 00 00"),
 }
 

@@ -2,18 +2,19 @@
 
 Rules:
 
-1. A reply is one or more lines with the same code, the last one without a hyphen.
-   Anything else is not SMTP, and `SMTPProtocolError` says so: guessing where the next
-   reply begins is how a client comes to believe the wrong one.
-2. What comes out depends on the octets alone, never on how the network cut them.
-3. Every buffer has a bound: a line, a reply, the number of lines in it.
+1. A reply is one or more lines, the last one without a hyphen. Their codes have the
+   same first digit, and where the others differ the last code counts. Anything else is
+   not SMTP: guessing where the next reply begins is how a client comes to believe the
+   wrong one.
+2. Empty lines between replies are passed over, never within one. Each counts as a line
+   of the next reply.
+3. What comes out depends on the octets alone, never on how the network cut them.
+4. Every buffer has a bound: a line, a reply, the number of lines in it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from functools import lru_cache
 from typing import NamedTuple
 
 from ..exceptions import SMTPProtocolError, printable
@@ -24,27 +25,17 @@ __all__ = ["EnhancedStatus", "Reply", "ReplyParser", "as_verdict_on_rcpt", "queu
 #: exceed it, and a client that asks for no more than eight times as much loses nobody.
 MAX_LINE = 8192
 
-#: Octets of a line that is worth remembering (RFC 5321 4.5.3.1.5).
+#: Octets of a line that is worth remembering (RFC 5321 4.5.3.1.5), and how many are.
 USUAL_LINE = 512
+USUAL_LINES = 256
 
 #: Octets and lines of one reply. The longest in the wild are HELP texts.
 MAX_REPLY = 65536
 MAX_LINES = 1024
 
-# RFC 5321 4.2:
-#
-#    Reply-line     = *( Reply-code "-" [ textstring ] CRLF )
-#                       Reply-code [ SP textstring ] CRLF
-#    Reply-code     = %x32-35 %x30-35 %x30-39
-#    textstring     = 1*(%d09 / %d32-126) ; HT, SP, Printable US-ASCII
-#
-# The text may be any octets here: servers send Latin-1, UTF-8 (RFC 6531) and worse.
-# The text may be empty after the separator: "250 " and "250-" are common.
-_REPLY_LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
-
 # RFC 2034 4: status-code ::= class "." subject "." detail, then a space. RFC 3463 2
 # allows one to three digits for the last two.
-_ENHANCED = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:\s|\Z)", re.ASCII)
+_ENHANCED = r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:\s|\Z)"
 
 
 class EnhancedStatus(NamedTuple):
@@ -71,34 +62,34 @@ class Reply(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """List the lines of the message, without their codes."""
+        """The lines of the message, without their codes."""
         return self.message.split("\n")
 
     @property
     def enhanced(self) -> EnhancedStatus | None:
-        """Give the enhanced status code at the start of the text, if it has one.
+        """The enhanced status code at the start of the text, if it has one.
 
         A code whose class contradicts the reply code is text like any other
         (RFC 2034 4 has them agree).
         """
-        match = _ENHANCED.match(self.message)
+        match = re.match(_ENHANCED, self.message, re.ASCII)
         if match is None or int(match[1]) != self.code // 100:
             return None
         return EnhancedStatus(int(match[1]), int(match[2]), int(match[3]))
 
     @property
     def is_positive(self) -> bool:
-        """Tell whether the command was accepted: 2yz, or 3yz for "go on"."""
+        """Whether the command was accepted: 2yz, or 3yz for "go on"."""
         return 200 <= self.code < 400
 
     @property
     def is_transient(self) -> bool:
-        """Tell whether the command was refused for now: 4yz."""
+        """Whether the command was refused for now: 4yz, or 552 to RCPT."""
         return 400 <= self.code < 500
 
     @property
     def is_permanent(self) -> bool:
-        """Tell whether the command was refused for good: 5yz."""
+        """Whether the command was refused for good: any other 5yz."""
         return 500 <= self.code < 600
 
 
@@ -141,15 +132,12 @@ def as_verdict_on_rcpt(reply: Reply) -> Reply:
 
 
 # What servers say of a mail that they have taken, each with the words around its name.
-_QUEUE_IDS = tuple(
-    re.compile(pattern, re.ASCII)
-    for pattern in (
-        r"\bqueued as ([0-9A-Za-z]+)\b",  # Postfix, and what is made like it
-        r"\bOK id=([0-9A-Za-z-]+)",  # Exim
-        r"(?:^|\s)([0-9A-Za-z]{8,}) Message accepted for delivery",  # Sendmail
-        r"\[InternalId=([0-9]+)",  # Exchange
-        r"\bOK\s+[0-9]+\s+([0-9A-Za-z.-]+) - gsmtp",  # Gmail
-    )
+_QUEUE_IDS = (
+    r"\bqueued as ([0-9A-Za-z]+)\b",  # Postfix, and what is made like it
+    r"\bOK id=([0-9A-Za-z-]+)",  # Exim
+    r"(?:^|\s)([0-9A-Za-z]{8,}) Message accepted for delivery",  # Sendmail
+    r"\[InternalId=([0-9]+)",  # Exchange
+    r"\bOK\s+[0-9]+\s+([0-9A-Za-z.-]+) - gsmtp",  # Gmail
 )
 
 
@@ -158,79 +146,116 @@ def queue_id(reply: Reply) -> str | None:
 
     Known are the replies of Postfix, Exim, Sendmail, OpenSMTPD, Exchange and Gmail.
     """
-    matches = (pattern.search(reply.message) for pattern in _QUEUE_IDS)
-    return next((match[1] for match in matches if match is not None), None)
+    for pattern in _QUEUE_IDS:
+        if (match := re.search(pattern, reply.message, re.ASCII)) is not None:
+            return match[1]
+    return None
+
+
+#: Replies of one line, by the line without its LF: servers say the same few all day.
+_known: dict[bytes, Reply] = {}
 
 
 class ReplyParser:
     """Cut a stream of octets into replies.
 
-    Feed it what the network brought, then call `next_reply` until it gives None.
+    Attributes:
+        fault: Why the octets are not replies (any more): no reply comes out behind it.
+            None as long as they are.
     """
 
     def __init__(self) -> None:
-        self._whole: deque[bytes] = deque()  # lines without their LF, not looked at yet
+        self.fault: SMTPProtocolError | None = None
         self._rest = bytearray()  # what follows the last LF
         self._lines: list[bytes] = []  # the lines of the unfinished reply
-        self._code = 0
+        self._count = 0  # of them, and of the empty lines before them
+        self._code = b""  # of the last of them
         self._size = 0
-        self._fault: SMTPProtocolError | None = None
 
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take octets as the network brought them."""
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Reply]:
+        """Take octets as the network brought them; list the replies that are whole.
+
+        Look at `fault` after that: the replies that stood before it are in the list.
+        """
+        if self.fault is not None:
+            return []
+        replies: list[Reply] = []
         # A bare LF ends a line as CRLF does (servers send it); a lone CR never does,
         # it is text: a peer that sends nothing else runs into the bound.
-        lines, line_end, rest = bytes(data).rpartition(b"\n")
-        self._rest += lines
-        if line_end:
-            self._whole.extend(bytes(self._rest).split(b"\n"))
+        lines = bytes(data).split(b"\n")
+        rest = lines.pop()
+        if lines and self._rest:
+            lines[0] = bytes(self._rest) + lines[0]
             self._rest.clear()
-        self._rest += rest
+        try:
+            for line in lines:
+                reply = _known.get(line)
+                if reply is None or self._count:
+                    reply = self._take(line)
+                    if reply is None:
+                        continue
+                replies.append(reply)
+            if rest:
+                self._rest += rest
+                if len(self._rest) > MAX_LINE:
+                    raise _too_long()
+        except SMTPProtocolError as exc:
+            self.fault = exc.with_traceback(None)
+        return replies
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether everything that was fed has come out as a reply."""
-        return not (self._rest or self._whole or self._lines)
+        """Whether nothing stands behind the last reply, not even an empty line."""
+        return not (self._rest or self._count)
 
-    def next_reply(self) -> Reply | None:
-        """Give the next whole reply, or None where more octets are needed.
+    @property
+    def has_partial(self) -> bool:
+        """Whether octets of an unfinished reply are held; empty lines are none."""
+        return bool(self._lines) or bytes(self._rest) not in (b"", b"\r")
 
-        Raises:
-            SMTPProtocolError: The octets are no reply, or one beyond all bounds. The
-                parser is of no use after that.
-        """
-        if self._fault is not None:
-            raise self._fault
-        try:
-            while self._whole:
-                line = self._whole.popleft()
-                read = _read_known_line if len(line) <= USUAL_LINE else _read_line
-                code, is_last, text, reply = read(line)
-                if is_last and not self._lines:
-                    return reply
-                self._continue(code, text)
-                if is_last:
-                    return self._whole_reply()
-            if len(self._rest) > MAX_LINE:
-                raise _too_long()
-        except SMTPProtocolError as exc:
-            self._fault = exc
-            raise
+    def _take(self, line: bytes) -> Reply | None:
+        """Take a line without its LF; give the reply where it is the last of one."""
+        if len(line) >= MAX_LINE:
+            raise _too_long()
+        self._count += 1
+        said = line.removesuffix(b"\r")
+        if said or self._lines:
+            code, separator, text = _read_line(said)
+            if separator != b"-" and not self._lines:
+                self._check_bounds()
+                return self._single(line, code, text)
+            self._continue(code, text)
+            if separator != b"-":
+                return self._whole_reply()
+        self._check_bounds()
         return None
 
-    def _continue(self, code: int, text: bytes) -> None:
+    def _single(self, line: bytes, code: bytes, text: bytes) -> Reply:
+        self._count = 0
+        reply = _reply(code, text)
+        if len(line) <= USUAL_LINE:
+            if len(_known) >= USUAL_LINES:
+                _known.clear()
+            _known[line] = reply
+        return reply
+
+    def _continue(self, code: bytes, text: bytes) -> None:
         """Take one of several lines of a reply."""
-        if self._lines and code != self._code:
+        if self._lines and code[:1] != self._code[:1]:
             # RFC 5321 4.2.1: "In a multiline reply, the reply code on each of the
-            # lines MUST be the same."
+            # lines MUST be the same." Servers differ in the last two digits ("550-",
+            # then "554 "), which does not change what the reply means.
             raise SMTPProtocolError(
-                f"the code changes from {self._code} to {code} within one reply: "
-                f"{_excerpt(text)}"
+                f"the code changes from {self._code.decode()} to {code.decode()} "
+                f"within one reply: {_excerpt(text)}"
             )
         self._code = code
         self._lines.append(text)
         self._size += len(text) + 4
-        if self._size > MAX_REPLY or len(self._lines) > MAX_LINES:
+        self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        if self._size > MAX_REPLY or self._count > MAX_LINES:
             raise SMTPProtocolError(
                 f"a reply of more than {MAX_REPLY} octets or {MAX_LINES} lines"
             )
@@ -238,28 +263,34 @@ class ReplyParser:
     def _whole_reply(self) -> Reply:
         text = b"\n".join(self._lines)
         self._lines = []
-        self._size = 0
+        self._count = self._size = 0
         return _reply(self._code, text)
 
 
-def _read_line(line: bytes) -> tuple[int, bool, bytes, Reply]:
-    """Read a line without its LF: code, whether it is the last, text, and a reply."""
-    if len(line) >= MAX_LINE:
-        raise _too_long()
-    line = line.removesuffix(b"\r")
-    match = _REPLY_LINE.fullmatch(line)
-    if match is None:
+# RFC 5321 4.2:
+#
+#    Reply-line     = *( Reply-code "-" [ textstring ] CRLF )
+#                       Reply-code [ SP textstring ] CRLF
+#    Reply-code     = %x32-35 %x30-35 %x30-39
+#    textstring     = 1*(%d09 / %d32-126) ; HT, SP, Printable US-ASCII
+#
+# The second digit may be any: Exchange and others say 571, 471, 591. The text may be
+# any octets: servers send Latin-1, UTF-8 (RFC 6531) and worse. It may be empty behind
+# the separator: "250 " and "250-" are common.
+_SEPARATORS = (b" ", b"-", b"")
+
+
+def _read_line(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """Cut a line without its line end into code, separator and text."""
+    code, separator = line[:3], line[3:4]
+    is_code = len(code) == 3 and code.isdigit() and b"2" <= code < b"6"
+    if not is_code or separator not in _SEPARATORS:
         raise SMTPProtocolError(f"not an SMTP reply: {_excerpt(line)}")
-    code, separator, text = match.groups(b"")
-    return int(code), separator != b"-", text, _reply(int(code), text)
+    return code, separator, line[4:]
 
 
-# Servers say the same few lines all day.
-_read_known_line = lru_cache(maxsize=256)(_read_line)
-
-
-def _reply(code: int, text: bytes) -> Reply:
-    return Reply(code, text.decode("utf-8", "surrogateescape"))
+def _reply(code: bytes, text: bytes) -> Reply:
+    return Reply(int(code), text.decode("utf-8", "surrogateescape"))
 
 
 def _too_long() -> SMTPProtocolError:

@@ -132,25 +132,25 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """Turn what was read into replies; uvloop calls it, as for any `Protocol`."""
         if self._cause is not None:
             return  # nobody listens any more
-        self._parser.feed(data)
-        is_answered = False
-        try:
-            while self._cause is None and (reply := self._parser.next_reply()):
-                if reply.code in _TELLING or self.narrator.is_heard:
-                    self._look_at(reply)
-                if self._cause is None and not self._owed.take(reply):
-                    text = one_line(*self.narrator.shown(reply))
-                    error = f"a reply that nobody asked for: {text}"
-                    self.end(SMTPProtocolError(error))
-                is_answered = True
-            if is_answered and self._cause is None:
-                self._owed.watch()
-            if self._is_paused and not self._parser.is_empty:
-                raise SMTPProtocolError("octets behind the go-ahead for TLS")
-        except SMTPProtocolError as exc:
+        replies = self._parser.feed(data)
+        for reply in replies:
+            if reply.code in _TELLING or self.narrator.is_heard:
+                self._look_at(reply)
+            if self._cause is None and not self._owed.take(reply):
+                text = one_line(*self.narrator.shown(reply))
+                error = f"a reply that nobody asked for: {text}"
+                self.end(SMTPProtocolError(error))
+            if self._cause is not None:
+                return
+        if replies:
+            self._owed.watch()
+        fault = self._parser.fault
+        if self._is_paused and not self._parser.is_empty:
+            fault = SMTPProtocolError("octets behind the go-ahead for TLS")
+        if fault is not None:
             # An excerpt may hold half of a secret, which no search for it would find.
             hides = self.narrator.is_redacting
-            self.end(SMTPProtocolError("not an SMTP reply to AUTH") if hides else exc)
+            self.end(SMTPProtocolError("not an SMTP reply to AUTH") if hides else fault)
 
     def eof_received(self) -> None:
         """Take the end of the server's half for the end of the connection."""
@@ -158,7 +158,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     @property
     def _where(self) -> str:
-        return "" if self._parser.is_empty else " in the middle of a reply"
+        return " in the middle of a reply" if self._parser.has_partial else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle everybody; the transport is gone."""
