@@ -37,9 +37,9 @@ def _run(work: Work, flatten: Callable[[EmailMessage], bytes]) -> Result:
 
 def ours(work: Work) -> Result:
     """Flatten as the library does for a server with 8BITMIME."""
-    from smtplibaio.content.message import flatten
+    from smtplibaio.content.parts import write_message
 
-    return _run(work, lambda message: flatten(message, utf8=False, is_8bit_ok=True))
+    return _run(work, lambda message: write_message(message, is_8bit_ok=True))
 
 
 def stdlib(work: Work) -> Result:

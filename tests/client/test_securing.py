@@ -366,14 +366,37 @@ async def test_starttls_within_a_transaction_is_an_error_of_the_callers(
         await client.noop()
 
 
-async def test_starttls_needs_a_name_to_verify() -> None:
-    """B12: over a socket of the caller's there is none."""
-    async with serve("S: 220 mx\nC: NOOP\nS: 250 ok") as server:
+@pytest.mark.parametrize(
+    "names",
+    [{"hostname": "localhost"}, {"hostname": "mx", "server_hostname": "localhost"}],
+    ids=["hostname", "server_hostname"],
+)
+async def test_over_a_socket_of_the_callers_the_name_to_verify_is_the_one_given(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, names: dict[str, str]
+) -> None:
+    """B12: it is server_hostname, else hostname."""
+    async with serve(script(AGREED), tls=server_tls) as server:
         sock = socket.create_connection((server.host, server.port))
-        async with SMTP(sock=sock, fqdn="client.example") as client:
-            with pytest.raises(SMTPArgumentError, match="server_hostname"):
-                await client.starttls()
-            await client.noop()
+        client = SMTP(
+            sock=sock,
+            fqdn="client.example",
+            starttls="required",
+            tls_context=client_tls,
+            **names,
+        )
+        async with client:
+            assert client.is_verified
+
+
+async def test_no_password_is_shown_over_a_socket_of_the_callers() -> None:
+    """B04: what listens on loopback may be a forwarder to another machine."""
+    text = script(OFFERED + "PLAIN LOGIN", "C: <hangup>")
+    async with serve(text) as server:
+        sock = socket.create_connection((server.host, server.port))
+        client = SMTP(sock=sock, fqdn="client.example", **LOGIN)
+        with pytest.raises(SMTPLoginError) as caught:
+            await client.connect()
+    assert [type(exc) for exc in caught.value.exceptions] == [SMTPTLSError]
 
 
 async def test_starttls_that_is_not_announced_is_not_asked_for(

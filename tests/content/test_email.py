@@ -240,8 +240,8 @@ async def test_eight_bit_content_is_encoded_where_8bitmime_is_not_offered(
         C: To: b@y.example
         C: Subject: hi
         C: Content-Type: text/plain; charset="utf-8"
-        C: MIME-Version: 1.0
         C: Content-Transfer-Encoding: quoted-printable
+        C: MIME-Version: 1.0
         C:
         C: a table in the caf=C3=A9
         C: .
@@ -359,7 +359,6 @@ async def test_bcc_is_a_recipient_and_never_leaves(cut_client: Any) -> None:
     [
         ({"to": "undisclosed-recipients:;"}, "no recipient"),
         ({"to": ""}, "no recipient"),
-        ({"to": GROUP}, "recipients="),
         ({"to": "b"}, "cannot be read"),
         ({"from_": "a@x.example, c@x.example"}, "sender="),
     ],

@@ -1,0 +1,163 @@
+"""What programs put into header fields, and what it says.
+
+Rules:
+
+1. A `str` in a message is as a parser, or a program, left it: folds are part of it, and
+   octets beyond ASCII may be surrogates. It is *source*.
+2. A header object of the `email` package says what it says after it was read; so does a
+   `Header` of a legacy message.
+3. Plain intent is served: a number is text, a list of addresses is a list of addresses,
+   None is an absent field. What has no text of its own is an `SMTPArgumentError`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from email.errors import InvalidHeaderDefect
+from email.utils import format_datetime
+from typing import Any
+
+from ..exceptions import SMTPArgumentError
+from .addresslist import Entry, addr_spec, quoted, read_addresses
+from .structures import (
+    ADDRESSES,
+    IDENTIFIERS,
+    TEXT,
+    Structure,
+    structure_of,
+)
+
+__all__ = [
+    "entries_of",
+    "fault",
+    "is_header_object",
+    "meaning_of",
+    "source_of",
+    "unfold",
+]
+
+_FOLD = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
+#: Nearly every address list there is.
+_PLAIN_ADDRESS = re.compile(
+    r"(?P<local>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)"
+)
+
+
+def fault(name: str, why: object) -> SMTPArgumentError:
+    """Make the error that names a field."""
+    return SMTPArgumentError(f"the field {name} {why}")
+
+
+def unfold(text: str) -> str:
+    """Join the lines of a value; white space stays (RFC 5322 2.2.3)."""
+    return _FOLD.sub("", text)
+
+
+def is_header_object(value: object) -> bool:
+    """Whether it is an object of the `email` package, which says what it has read."""
+    return hasattr(value, "defects") or (
+        hasattr(value, "encode") and not isinstance(value, str)
+    )
+
+
+def source_of(name: str, value: Any) -> str:
+    """Make text of a value that is not a header object.
+
+    Raises:
+        SMTPArgumentError: It has none.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("ascii", "surrogateescape")
+    if isinstance(value, datetime):
+        return format_datetime(value)
+    if hasattr(value, "addr_spec"):
+        return _address_text(_entry_of_address(value))
+    if hasattr(value, "addresses"):
+        return _address_text(_entry_of_group(value))
+    if isinstance(value, (list, tuple)):
+        structure = structure_of(name.lower())
+        if structure not in (ADDRESSES, IDENTIFIERS):
+            raise fault(name, f"is a {type(value).__name__}; make one text of it")
+        separator = ", " if structure is ADDRESSES else " "
+        return separator.join(source_of(name, item) for item in value)
+    kind: Any = type(value)
+    if kind.__str__ is object.__str__:
+        raise fault(name, f"is of the type {type(value).__name__}, which has no text")
+    return str(value)
+
+
+def _address_text(entry: Entry) -> str:
+    if entry.members is not None:
+        members = ", ".join(map(_address_text, entry.members))
+        return f"{quoted(entry.name)}: {members};"
+    address = addr_spec(entry)
+    return f"{quoted(entry.name)} <{address}>" if entry.name else address
+
+
+def meaning_of(name: str, value: Any) -> tuple[Structure, Any]:
+    """Read what a header object, or unfolded source, says.
+
+    Returns:
+        How the value is built, and what that structure reads in it.
+
+    Raises:
+        SMTPArgumentError: Addresses cannot be told from what is around them.
+    """
+    if hasattr(value, "groups"):
+        return ADDRESSES, [_entry_of_group(group) for group in value.groups]
+    text = unfold(str(value))
+    structure = structure_of(name.lower())
+    if hasattr(value, "defects") and structure is TEXT:
+        return TEXT, text  # its encoded words have been read
+    try:
+        return structure, structure.read(text)
+    except ValueError as exc:
+        if "@" in text:
+            raise fault(name, f"cannot be read: {exc}") from exc
+        return TEXT, TEXT.read(text)
+
+
+def _entry_of_address(address: Any) -> Entry:
+    return Entry(address.display_name, address.username, address.domain)
+
+
+def _entry_of_group(group: Any) -> Entry:
+    members = tuple(map(_entry_of_address, group.addresses))
+    if group.display_name is None and len(members) == 1:
+        return members[0]
+    return Entry(group.display_name or "", members=members)
+
+
+def entries_of(name: str, value: Any) -> list[Entry]:
+    """Read the addresses of a field; every one of them is a whole mailbox.
+
+    Raises:
+        SMTPArgumentError: The field cannot be read.
+    """
+    if value is None:
+        return []
+    try:
+        entries = _entries_of(name, value)
+    except ValueError as exc:
+        raise fault(name, f"cannot be read: {exc}") from exc
+    for entry in entries:
+        for mailbox in entry.mailboxes:
+            if not mailbox.is_address:
+                what = mailbox.local_part or mailbox.name
+                raise fault(name, f"cannot be read: {what!a} is not an address")
+    return entries
+
+
+def _entries_of(name: str, value: Any) -> list[Entry]:
+    if hasattr(value, "groups"):
+        for defect in value.defects:
+            if isinstance(defect, InvalidHeaderDefect):
+                raise fault(name, f"cannot be read: {defect}")
+        return [_entry_of_group(group) for group in value.groups]
+    text = str(value) if is_header_object(value) else source_of(name, value)
+    if match := _PLAIN_ADDRESS.fullmatch(text):
+        return [Entry("", match["local"], match["domain"])]
+    return read_addresses(unfold(text))

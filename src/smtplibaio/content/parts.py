@@ -1,0 +1,407 @@
+"""Messages of the `email` package as octets: their parts, for one server.
+
+Rules:
+
+1. The message is never changed; what differs is written, not stored.
+2. Bcc and Resent-Bcc of the message itself never leave (RFC 5322 3.6.3).
+3. What has to be encoded otherwise for a server keeps its meaning: the transfer
+   encoding of a part changes, its content does not. A part that holds other parts is
+   never encoded itself (RFC 2045 6.4).
+4. What is signed or encrypted leaves octet for octet, as it was read or as `as_bytes()`
+   of the signed part writes it, or not at all: multipart/signed and multipart/encrypted
+   with all that is in them, and a message with DKIM-Signature or ARC fields.
+5. A parser loses some octets: blanks around the colon of a field and behind a boundary,
+   an empty line too few or too many around a part without a body. Where that shows, a
+   signed message is refused.
+6. A boundary never stands in the parts that it separates.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from collections.abc import Iterable
+from email.message import Message
+from typing import Any, NamedTuple, TypeAlias
+
+from ..exceptions import SMTPArgumentError
+from .canonical import LINE_END, MAX_LINE, find_long_line
+from .folding import fold
+from .headers import Spelling, header_block
+from .mimeparameters import parameter_pieces, read_parameters
+from .transferencoding import decoded, encoded, octets_of_payload
+
+__all__ = ["AnyMessage", "Field", "is_signed", "write_message"]
+
+AnyMessage: TypeAlias = "Message[Any, Any]"
+Field: TypeAlias = tuple[str, Any]
+
+_HIDDEN_FIELDS = frozenset({"bcc", "resent-bcc"})
+_SIGNATURES = frozenset(
+    {"arc-message-signature", "arc-seal", "dkim-signature", "domainkey-signature"}
+)
+_SIGNED_KINDS = frozenset({"multipart/signed", "multipart/encrypted"})
+
+#: Where the parser has met these, it has dropped octets, or added some.
+_LOSSES = frozenset(
+    {
+        "CloseBoundaryNotFoundDefect",
+        "FirstHeaderLineIsContinuationDefect",
+        "InvalidHeaderDefect",
+        "MisplacedEnvelopeHeaderDefect",
+        "MissingHeaderBodySeparatorDefect",
+        "StartBoundaryNotFoundDefect",
+    }
+)
+
+#: Parts within parts; nobody who means well has as many.
+_DEEPEST = 100
+
+_NOT_FOR_7_BIT = re.compile(rb"[^\x01-\x7f]")
+_SIGNED_NAMES = re.compile(r"(?:^|;)[ \t\r\n]*h[ \t\r\n]*=([^;]*)")
+
+
+class _Context(NamedTuple):
+    """Where a part stands.
+
+    Attributes:
+        policy: The policy that `as_bytes()` would write it with.
+        is_signed: Whether a signature covers it.
+        depth: How many parts it stands in.
+        is_message: Whether it has the header of a mail, and not only of a part.
+    """
+
+    policy: Any
+    is_signed: bool = False
+    depth: int = 0
+    is_message: bool = True
+
+    def within(self, **changes: Any) -> _Context:
+        """Go one part down."""
+        return self._replace(depth=self.depth + 1, **changes)
+
+
+def write_message(
+    message: AnyMessage,
+    *,
+    utf8: bool = False,
+    is_8bit_ok: bool = False,
+    added: Iterable[Field] = (),
+) -> bytes:
+    """Write a message, with CRLF, for a server.
+
+    Args:
+        message: It is not changed.
+        utf8: Whether header fields may be in UTF-8 (RFC 6532).
+        is_8bit_ok: Whether the body may be 8-bit; else its parts are encoded.
+        added: Fields that stand below the message's own.
+
+    Raises:
+        UTF8NeededError: It needs SMTPUTF8, and `utf8` is not set.
+        SMTPArgumentError: A part that is signed would have to be changed, or the
+            message cannot be written.
+    """
+    is_8bit_ok = is_8bit_ok and message.policy.cte_type == "8bit"
+    try:
+        writer = _Writer(utf8=utf8, is_8bit_ok=is_8bit_ok)
+        return writer.write(message, _Context(message.policy), added)
+    except SMTPArgumentError:
+        raise
+    except Exception as exc:  # whatever a broken message makes the email package raise
+        raise SMTPArgumentError(f"the message cannot be written: {exc}") from exc
+
+
+def is_signed(message: AnyMessage) -> bool:
+    """Whether a signature covers the message as a whole."""
+    fields = [*message.raw_items()]
+    return _is_sealed(fields) or _kind(message, fields) in _SIGNED_KINDS
+
+
+def _is_sealed(fields: Iterable[Field]) -> bool:
+    return any(name.lower() in _SIGNATURES for name, _ in fields)
+
+
+def _place(fields: list[Field], wanted: str) -> int | None:
+    for at, (name, _) in enumerate(fields):
+        if name.lower() == wanted:
+            return at
+    return None
+
+
+def _value(fields: list[Field], wanted: str) -> Any:
+    at = _place(fields, wanted)
+    return None if at is None else fields[at][1]
+
+
+def _kind(part: AnyMessage, fields: list[Field]) -> str:
+    """Read the content type, as the email package does (RFC 2045 5.2)."""
+    value = _value(fields, "content-type")
+    if value is None:
+        return part.get_default_type()
+    kind = str(value).partition(";")[0].strip().lower()
+    return kind if kind.count("/") == 1 else "text/plain"
+
+
+def _is_built(part: AnyMessage, fields: list[Field]) -> bool:
+    """Whether a program has made a part, as far as that can be told."""
+    base: Any = sys.modules.get("email.mime.base")
+    return (
+        (base is not None and isinstance(part, base.MIMEBase))
+        or part.get_charset() is not None
+        or hasattr(_value(fields, "content-type"), "defects")
+    )
+
+
+class _Writer:
+    """Write one message for one server."""
+
+    def __init__(self, *, utf8: bool, is_8bit_ok: bool) -> None:
+        self._utf8 = utf8
+        self._is_8bit_ok = is_8bit_ok
+        self._encoded = 0  # parts so far
+
+    def write(self, part: Any, context: _Context, added: Iterable[Field] = ()) -> bytes:
+        """Write the header and the body of a part, and of all that is in it."""
+        if not isinstance(part, Message):
+            raise SMTPArgumentError(
+                f"a part is of the type {type(part).__name__}; make a message of it"
+            )
+        if context.depth > _DEEPEST:
+            raise SMTPArgumentError(
+                f"the message has parts within parts, more than {_DEEPEST} deep"
+            )
+        fields: list[Field] = [*part.raw_items(), *added]
+        if context.is_message and _is_sealed(fields):
+            context = context._replace(is_signed=True)
+        if not context.depth:
+            fields = _without_bcc(fields)
+        is_built = _is_built(part, fields)
+        if context.is_signed and not is_built:
+            _check_nothing_was_lost(part, context)
+        encoded_before = self._encoded
+        body = self._body(part, fields, context, is_built=is_built)
+        if (
+            context.is_message
+            and self._encoded > encoded_before
+            and _place(fields, "mime-version") is None
+        ):
+            fields.append(("MIME-Version", "1.0"))
+        spelling = Spelling(
+            context.policy,
+            utf8=self._utf8,
+            is_built=is_built and not hasattr(part, "iter_parts"),
+            is_signed=context.is_signed,
+        )
+        return b"".join((header_block(fields, spelling), b"\r\n", body))
+
+    def _body(
+        self,
+        part: AnyMessage,
+        fields: list[Field],
+        context: _Context,
+        *,
+        is_built: bool,
+    ) -> bytes:
+        payload: Any = vars(part)["_payload"]  # get_payload() would decode it
+        if isinstance(payload, Message):
+            payload = [payload]
+        kind = _kind(part, fields)
+        if payload is None:
+            payload = [] if kind.startswith("multipart/") else ""
+        if not isinstance(payload, list):
+            return self._leaf(kind, payload, fields, context)
+        if kind.startswith("multipart/"):
+            return self._multipart(part, payload, fields, context, is_built=is_built)
+        if kind == "message/delivery-status":
+            return self._delivery_status(payload, context, is_built=is_built)
+        if kind.startswith("message/") and len(payload) <= 1:
+            inner = context.within(is_message=True)
+            return b"".join(self.write(each, inner) for each in payload)
+        raise SMTPArgumentError(
+            f"a {kind} part has a list of {len(payload)} parts, which its type has no "
+            "place for"
+        )
+
+    # Parts that hold others
+
+    def _multipart(
+        self,
+        part: AnyMessage,
+        payload: list[Any],
+        fields: list[Field],
+        context: _Context,
+        *,
+        is_built: bool,
+    ) -> bytes:
+        inner = context.within(is_message=False)
+        if _kind(part, fields) in _SIGNED_KINDS:
+            inner = inner._replace(is_signed=True)
+        parts: list[bytes] = []
+        for each in payload:
+            if inner.is_signed and not context.is_signed:
+                # as_bytes() of the part is what a program has signed
+                inner = inner._replace(policy=getattr(each, "policy", context.policy))
+            parts.append(self.write(each, inner))
+        preamble = self._text(part.preamble, context)
+        mark = self._mark(part, fields, [preamble or b"", *parts], context, is_built)
+        out = [] if preamble is None else [preamble, b"\r\n"]
+        if not parts:
+            out += [mark, b"\r\n"]
+        for number, octets in enumerate(parts):
+            out += [b"\r\n" if number else b"", mark, b"\r\n", octets]
+        out += [b"\r\n", mark, b"--"]
+        epilogue = self._text(part.epilogue, context)
+        if epilogue is not None:
+            out += [b"\r\n", epilogue]
+        elif is_built:
+            out.append(b"\r\n")  # as as_bytes() does
+        return b"".join(out)
+
+    def _mark(
+        self,
+        part: AnyMessage,
+        fields: list[Field],
+        parts: list[bytes],
+        context: _Context,
+        is_built: bool,
+    ) -> bytes:
+        """Choose what separates the parts: the boundary of the message if it does."""
+        boundary = part.get_boundary()
+        if boundary and boundary.isascii() and boundary.isprintable():
+            mark = b"--" + boundary.encode("ascii")
+            if not any(_has_mark(octets, mark, is_built) for octets in parts):
+                return mark
+        if context.is_signed:
+            raise SMTPArgumentError(
+                "a signed part has no boundary that separates its parts"
+            )
+        made = f"=_{secrets.token_hex(16)}"
+        at = _place(fields, "content-type") or 0
+        name, value = fields[at]
+        kind, parameters = read_parameters(str(value))
+        kept = [each for each in parameters if each[0] != "boundary"]
+        pieces = parameter_pieces(kind, [*kept, ("boundary", made)])
+        fields[at] = (name, fold(name, pieces)[len(name) + 2 :])
+        return b"--" + made.encode("ascii")
+
+    def _text(self, text: Any, context: _Context) -> bytes | None:
+        """Write a preamble or an epilogue, which no reader of MIME shows."""
+        if text is None:
+            return None
+        octets = text.encode("utf-8", "surrogateescape")
+        lines: list[bytes] = LINE_END.split(octets)
+        if not self._is_8bit_ok or b"\0" in octets:
+            lines = [_NOT_FOR_7_BIT.sub(b"?", line) for line in lines]
+        lines = [
+            line[i : i + MAX_LINE]
+            for line in lines
+            for i in range(0, len(line) or 1, MAX_LINE)
+        ]
+        if context.is_signed and lines != LINE_END.split(octets):
+            raise _signed("text between its parts")
+        return b"\r\n".join(lines)
+
+    def _delivery_status(
+        self, payload: list[Any], context: _Context, *, is_built: bool
+    ) -> bytes:
+        """Write blocks of fields, an empty line between two of them (RFC 3464 2.1)."""
+        if context.is_signed and not is_built:
+            raise SMTPArgumentError(
+                "a signed delivery status has empty lines that the parser does not keep"
+            )
+        inner = context.within(is_message=False)
+        blocks = (self.write(block, inner) for block in payload)
+        return b"\r\n".join(block.removesuffix(b"\r\n") for block in blocks)
+
+    # Parts that hold content
+
+    def _leaf(
+        self, kind: str, payload: Any, fields: list[Field], context: _Context
+    ) -> bytes:
+        """Write content, encoded where its lines or its octets cannot travel."""
+        octets = octets_of_payload(kind, payload)
+        value = _value(fields, "content-transfer-encoding")
+        encoding = "7bit" if value is None else str(value).strip().lower()
+        is_fit = encoding != "binary" and b"\0" not in octets
+        is_fit = is_fit and (self._is_8bit_ok or octets.isascii())
+        lines = LINE_END.sub(b"\n", octets) if b"\r" in octets else octets
+        if is_fit and find_long_line(lines, line_end=b"\n") is None:
+            return lines.replace(b"\n", b"\r\n")
+        if context.is_signed:
+            raise _signed("octets or lines")
+        if kind.startswith(("multipart/", "message/")):
+            raise SMTPArgumentError(  # RFC 2045 6.4 knows no encoding for it
+                f"a {kind} part that was not read into parts has octets or lines that "
+                "the server cannot take"
+            )
+        if encoding not in ("7bit", "8bit", "binary"):
+            octets = decoded(octets, encoding)
+        encoding, octets = encoded(octets, is_text=kind.startswith("text/"))
+        _replace(fields, "Content-Transfer-Encoding", encoding)
+        self._encoded += 1
+        return octets.replace(b"\n", b"\r\n")
+
+
+def _without_bcc(fields: list[Field]) -> list[Field]:
+    kept = [field for field in fields if field[0].lower() not in _HIDDEN_FIELDS]
+    if len(kept) < len(fields):
+        for name, value in kept:
+            signed = (
+                _SIGNED_NAMES.search(str(value))
+                if name.lower() in _SIGNATURES
+                else None
+            )
+            if signed and "bcc" in re.split(r"[:\s]+", signed[1].lower()):
+                raise SMTPArgumentError("Bcc does not leave, and it is signed")
+    return kept
+
+
+def _check_nothing_was_lost(part: AnyMessage, context: _Context) -> None:
+    """Refuse a signed part where the parser has not kept every octet."""
+    lost = [type(defect).__name__ for defect in part.defects]
+    if not _LOSSES.isdisjoint(lost) or (part.get_unixfrom() and context.depth):
+        raise SMTPArgumentError(
+            "a signed part is not as it was, for the parser has met what is not MIME: "
+            f"{', '.join(lost)}"
+        )
+    if vars(part)["_payload"] == "" and context.depth:
+        raise SMTPArgumentError(
+            "a signed part has no body, and the parser does not keep how many empty "
+            "lines stand there; send the message as octets"
+        )
+
+
+def _signed(what: str) -> SMTPArgumentError:
+    return SMTPArgumentError(
+        f"a signed part has {what} that the server cannot take, and to encode them "
+        "otherwise would break the signature"
+    )
+
+
+def _has_mark(octets: bytes, mark: bytes, is_built: bool) -> bool:
+    """Whether a line would be taken for the boundary.
+
+    Args:
+        octets: Where to look.
+        mark: The boundary, with its hyphens.
+        is_built: Whether a longer line counts, too, which a parser has passed over.
+    """
+    at = -1
+    while (at := octets.find(mark, at + 1)) >= 0:
+        if at == 0 or octets[at - 1 : at] == b"\n":
+            rest = octets[at + len(mark) :].partition(b"\r\n")[0]
+            if is_built or not rest.removeprefix(b"--").strip(b" \t"):
+                return True
+    return False
+
+
+def _replace(fields: list[Field], name: str, value: str) -> None:
+    """Set a field in its place, or as the last one."""
+    places = [at for at, field in enumerate(fields) if field[0].lower() == name.lower()]
+    for at in reversed(places[1:]):
+        del fields[at]
+    if places:
+        fields[places[0]] = (name, value)
+    else:
+        fields.append((name, value))
