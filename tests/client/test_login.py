@@ -327,8 +327,8 @@ async def test_a_challenge_that_is_no_base64_is_cancelled(
 
 async def test_a_challenge_has_one_line() -> None:
     """C05: two of them are not one in base64."""
-    lines = ["C: AUTH LOGIN", "S: 334-VXNl", "S: 334 cm5h", "C: *", "S: 501 ok", *NOOP]
-    async with client(script("AUTH LOGIN", *lines)) as smtp:
+    lines = ["C: AUTH CRAM-MD5", "S: 334-VXNl", "S: 334 cm5h", "C: *", "S: 501 ok"]
+    async with client(script("AUTH CRAM-MD5", *lines, *NOOP)) as smtp:
         await refused(smtp)
         await smtp.noop()
 
@@ -338,8 +338,8 @@ async def test_a_cancelled_exchange_is_refused_or_the_connection_ends(
     cut_client: CutClient, reply: str
 ) -> None:
     """C05: nobody knows what else the server waits for."""
-    lines = ["C: AUTH LOGIN", "S: 334 !", "C: *", f"S: {reply}"]
-    async with cut_client(script("AUTH LOGIN", *lines)) as smtp:
+    lines = ["C: AUTH CRAM-MD5", "S: 334 !", "C: *", f"S: {reply}"]
+    async with cut_client(script("AUTH CRAM-MD5", *lines)) as smtp:
         with pytest.raises(SMTPProtocolError, match="no reply to a cancelled AUTH"):
             await smtp.auth("tim", "hunter2")
         with pytest.raises(SMTPConnectionLostError):

@@ -610,7 +610,7 @@ async def test_after_a_failed_proof_only_a_verified_server_sees_the_password(
     text = script(
         AGREED,
         "C: EHLO client.example\nS: 250-mx\nS: 250 AUTH CRAM-MD5 PLAIN",
-        "C: AUTH CRAM-MD5\nS: 501 no",
+        "C: AUTH CRAM-MD5\nS: 504 no",
         f"C: {PLAIN}\nS: 235 ok" if is_good else "",
     )
     async with connect_to(

@@ -20,6 +20,7 @@ from smtplibaio.sasl import (
     check_names,
     password_candidates,
 )
+from smtplibaio.sasl.choice import kind_of
 
 Kind = type[Plain] | type[Login] | type[CramMD5]
 KINDS: list[Kind] = [Plain, Login, CramMD5]
@@ -218,21 +219,25 @@ def tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> ssl.SSLObject
 @pytest.mark.parametrize(
     ("offered", "allowed", "expected"),
     [
-        (["LOGIN", "PLAIN", "CRAM-MD5"], None, ["CRAM-MD5", "PLAIN"]),
-        (["LOGIN", "PLAIN"], None, ["PLAIN"]),
+        (["LOGIN", "PLAIN", "CRAM-MD5"], None, ["CRAM-MD5", "PLAIN", "LOGIN"]),
+        (["LOGIN", "PLAIN"], None, ["PLAIN", "LOGIN"]),
         (["LOGIN"], None, ["LOGIN"]),
         (["LOGIN", "CRAM-MD5"], None, ["CRAM-MD5", "LOGIN"]),
         (["GSSAPI", "XOAUTH2", "OAUTHBEARER", "PLAIN"], None, ["PLAIN"]),
         (["EXTERNAL", "ANONYMOUS"], None, []),
         ([], None, []),
-        ([*PLUS, *SCRAMS, *OTHERS], None, ["SCRAM-SHA-512", "CRAM-MD5", "PLAIN"]),
+        ([*PLUS, *SCRAMS, *OTHERS], None, [*SCRAMS, *OTHERS]),
         ([*PLUS], None, []),
-        (["SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN"], None, ["SCRAM-SHA-256", "PLAIN"]),
+        (
+            ["SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN"],
+            None,
+            ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"],
+        ),
         (["SCRAM-SHA3-512", "SCRAM-SHA-1"], None, ["SCRAM-SHA-1"]),
         (OTHERS, ["LOGIN"], ["LOGIN"]),
-        (OTHERS, ["login", "plain"], ["LOGIN"]),
+        (OTHERS, ["login", "plain"], ["LOGIN", "PLAIN"]),
         (OTHERS, ["PLAIN", "CRAM-MD5"], ["PLAIN", "CRAM-MD5"]),
-        (SCRAMS, ["SCRAM-SHA-1", "SCRAM-SHA-512"], ["SCRAM-SHA-1"]),
+        (SCRAMS, ["SCRAM-SHA-1", "SCRAM-SHA-512"], ["SCRAM-SHA-1", "SCRAM-SHA-512"]),
         ([*PLUS, *SCRAMS], [*PLUS, "SCRAM-SHA-1"], ["SCRAM-SHA-1"]),
         (["PLAIN", "LOGIN"], ["CRAM-MD5"], []),
         (["PLAIN", "LOGIN"], ["CRAM-MD5", "LOGIN"], ["LOGIN"]),
@@ -240,10 +245,10 @@ def tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> ssl.SSLObject
     ],
     ids=repr,
 )
-def test_one_of_each_kind_is_tried_the_strongest_first(
+def test_what_is_offered_is_tried_the_strongest_first(
     offered: list[str], allowed: list[str] | None, expected: list[str]
 ) -> None:
-    """C02: or, of those that the caller allows, in the caller's order."""
+    """C01: or, of those that the caller allows, in the caller's order."""
     chosen = password_candidates("tim", "secret", offered, allowed)
     assert [mechanism.name for mechanism in chosen] == expected
 
@@ -255,9 +260,10 @@ def test_one_of_each_kind_is_tried_the_strongest_first(
 def test_the_order_of_the_offer_means_nothing(offered: tuple[str, ...]) -> None:
     """C01: whoever reorders it gets the strongest all the same."""
     chosen = password_candidates("tim", "secret", offered)
-    assert [m.name for m in chosen] == ["SCRAM-SHA-1", "CRAM-MD5", "PLAIN"]
+    names = ["SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"]
+    assert [m.name for m in chosen] == names
     chosen = bearer_candidates("tim", "secret", [*offered, "XOAUTH2", "OAUTHBEARER"])
-    assert [m.name for m in chosen] == ["OAUTHBEARER"]
+    assert [m.name for m in chosen] == ["OAUTHBEARER", "XOAUTH2"]
 
 
 @pytest.mark.parametrize(
@@ -291,15 +297,36 @@ def test_with_tls_a_proof_is_bound_to_it(
 def test_without_scram_nothing_is_bound(tls: ssl.SSLObject) -> None:
     """C11: nor is anything computed for it."""
     chosen = password_candidates("tim", "secret", OTHERS, tls=tls)
-    assert [mechanism.name for mechanism in chosen] == ["CRAM-MD5", "PLAIN"]
+    assert [mechanism.name for mechanism in chosen] == OTHERS
 
 
-def test_one_mechanism_is_tried_with_a_token() -> None:
-    """C02: of those that the caller allows, the first one offered."""
+def test_a_server_that_can_bind_is_offered_no_scram_that_is_not_bound(
+    tls: ssl.SSLObject,
+) -> None:
+    """C11: whoever stands in between could refuse those that find him out."""
+    offered = [*SCRAMS, "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "PLAIN"]
+    chosen = password_candidates("tim", "secret", offered, None, tls)
+    names = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "PLAIN"]
+    assert [mechanism.name for mechanism in chosen] == names
+
+
+def test_kinds_of_proof() -> None:
+    """C02: one password is judged once for each."""
+    assert {kind_of(name) for name in (*PLUS, *SCRAMS)} == {"SCRAM"}
+    assert {kind_of(name) for name in ("PLAIN", "LOGIN")} == {"password"}
+    assert {kind_of(name) for name in ("XOAUTH2", "OAUTHBEARER")} == {"token"}
+    assert [kind_of(name) for name in ("CRAM-MD5", "X-CUSTOM")] == [
+        "CRAM-MD5",
+        "X-CUSTOM",
+    ]
+
+
+def test_the_order_with_a_token() -> None:
+    """C02: of those that the caller allows, as the caller has it."""
     both = ["XOAUTH2", "OAUTHBEARER", "PLAIN"]
     for offered, allowed, expected in (
-        (both, None, ["OAUTHBEARER"]),
-        (both, ["xoauth2", "OAUTHBEARER"], ["XOAUTH2"]),
+        (both, None, ["OAUTHBEARER", "XOAUTH2"]),
+        (both, ["xoauth2", "OAUTHBEARER"], ["XOAUTH2", "OAUTHBEARER"]),
         (["XOAUTH2"], None, ["XOAUTH2"]),
         (["XOAUTH2"], ["OAUTHBEARER"], []),
         (["PLAIN"], None, []),
@@ -315,6 +342,9 @@ def test_one_mechanism_is_tried_with_a_token() -> None:
         ("PLAIN", "not one string"),
         (["PLAIN", "PLIAN"], "used here: PLIAN; there are A, PLAIN$"),
         (["PLAIN", "X", "y"], "used here: X, Y; there are A, PLAIN$"),
+        (["PLAIN", None, 5], "used here: None, 5; there are A, PLAIN$"),
+        (5, "a sequence of names .* not 5$"),
+        (b"PLAIN", "a sequence of names .* not b'PLAIN'$"),
     ],
 )
 def test_a_name_that_is_none_is_refused(allowed: Any, text: str) -> None:
@@ -340,5 +370,6 @@ def test_credentials_are_checked_whatever_is_offered(
     credentials: tuple[str, str], offered: tuple[str, ...]
 ) -> None:
     """A08: before anything is known of the server, and anything was sent."""
-    with pytest.raises(SMTPArgumentError, match="is empty or has a NUL"):
-        password_candidates(*credentials, offered)
+    for candidates in (password_candidates, bearer_candidates):
+        with pytest.raises(SMTPArgumentError, match="is empty or has a "):
+            candidates(*credentials, offered)

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .. import sasl
 from ..events import Listener
 from ..exceptions import SMTPArgumentError
+from ..sasl.choice import BEARER_MECHANISMS, PASSWORD_MECHANISMS, check_names
 from ..timeouts import Timeouts
 from ..wire.opening import Endpoint
 
@@ -85,11 +85,11 @@ class Settings:
             )
         if self.mechanisms is not None:
             known = (
-                sasl.BEARER_MECHANISMS
+                BEARER_MECHANISMS
                 if self.credentials is not None and self.credentials.token is not None
-                else sasl.PASSWORD_MECHANISMS
+                else PASSWORD_MECHANISMS
             )
-            names = tuple(sasl.check_names(self.mechanisms, known))
+            names = tuple(check_names(self.mechanisms, known))
             object.__setattr__(self, "mechanisms", names)
 
     @property

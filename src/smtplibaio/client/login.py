@@ -8,6 +8,9 @@ Rules:
 3. What was sent is cut out of the replies: servers echo lines that they do not like.
 4. A mechanism that shows a listener what it needs to log in only runs where there is
    no listener.
+5. A password is judged once for each kind of proof (see `sasl.choice`); what is tried
+   after a refusal is in `_next_after`.
+6. A refusal that came is what the caller gets, whatever ends the connection after it.
 """
 
 from __future__ import annotations
@@ -15,24 +18,28 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
+from typing import Literal
 
 from ..events import MASK
 from ..exceptions import (
     SMTPArgumentError,
     SMTPAuthenticationError,
     SMTPCommandNotSupportedError,
+    SMTPConnectionError,
     SMTPException,
     SMTPLoginError,
     SMTPProtocolError,
+    SMTPTimeoutError,
     SMTPTLSError,
 )
 from ..grammar import commands
 from ..grammar.replies import Reply
-from ..sasl import Mechanism
+from ..sasl.choice import kind_of
+from ..sasl.mechanism import Mechanism
 from ..wire.protocol import SMTPProtocol
 
-__all__ = ["authenticate", "check_cleartext", "login"]
+__all__ = ["authenticate", "check_cleartext", "login", "no_auth", "nothing_in_common"]
 
 #: Challenges that are answered in one exchange. No mechanism has more than five.
 MAX_CHALLENGES = 20
@@ -41,11 +48,13 @@ MAX_CHALLENGES = 20
 _WANTS_TLS = """\
 the server wants TLS first: pass starttls='required', or use SMTP_SSL"""
 
+#: Characters of a secret that cannot be a part of a word by accident.
+_UNMISTAKABLE = 8
+
 
 async def login(
     protocol: SMTPProtocol,
     mechanisms: Sequence[Mechanism],
-    offered: Iterable[str],
     *,
     may_show: bool,
     may_fall_back: bool,
@@ -55,27 +64,101 @@ async def login(
 
     Args:
         protocol: A connection that owes no reply.
-        mechanisms: Which ones, in this order.
-        offered: What the server announced, for the error that none fits.
+        mechanisms: The mechanisms to try, in this order; one at least.
         may_show: Whether mechanisms that show the password may run.
-        may_fall_back: The same, for after one that does not has failed.
+        may_fall_back: Whether they may run after one that does not show it has failed.
         timeout: Seconds for each reply.
 
     Raises:
         SMTPLoginError: None was taken; its `exceptions` say why.
     """
     errors: list[SMTPException] = []
+    judged: set[str] = set()
+    has_hidden_failed = False
     for mechanism in mechanisms:
+        kind = kind_of(mechanism.name)
+        if kind in judged:
+            continue
+        exchange = _Exchange(mechanism)
         try:
-            check_cleartext(mechanism, may_show=may_fall_back if errors else may_show)
-            return await authenticate(protocol, mechanism, timeout)
-        except (SMTPAuthenticationError, SMTPTLSError) as exc:
+            is_free = may_fall_back if has_hidden_failed else may_show
+            check_cleartext(mechanism, may_show=is_free)
+            return await exchange.run(protocol, timeout)
+        except SMTPTLSError as exc:
             errors.append(exc)
-    if not errors:
-        names = " ".join(offered) or "none at all"
-        detail = f"it offers {names}, and none of these may be used"
-        errors.append(SMTPCommandNotSupportedError("a usable AUTH mechanism", detail))
+            judged.add(kind)
+        except SMTPAuthenticationError as exc:
+            errors.append(exc)
+            has_hidden_failed = has_hidden_failed or not exchange.is_plaintext
+            next_one = _next_after(exchange, exc.code)
+            if next_one == "nothing":
+                break
+            if next_one == "another kind":
+                judged.add(kind)
+        except (SMTPConnectionError, SMTPTimeoutError) as exc:
+            if not any(isinstance(e, SMTPAuthenticationError) for e in errors):
+                raise
+            raise SMTPLoginError(errors) from exc
     raise SMTPLoginError(errors)
+
+
+def _next_after(
+    exchange: _Exchange, code: int
+) -> Literal["any", "another kind", "nothing"]:
+    """Say what may be tried after a refusal."""
+    if exchange.is_cancelled or code == 535:
+        return "another kind"
+    if code in (500, 502, 504):
+        return "any"  # the server knows no such mechanism, and has judged no password
+    if exchange.is_challenged and not exchange.is_plaintext and code in (454, 501):
+        # It has challenged, and has no use for the answer: servers offer digests that
+        # they cannot check.
+        return "another kind"
+    return "nothing"
+
+
+def nothing_in_common(
+    offered: Sequence[str],
+    usable: Sequence[str],
+    announced: Container[str],
+    *,
+    is_encrypted: bool,
+) -> SMTPLoginError:
+    """Make the error for a server that offers no mechanism that the client may use.
+
+    Args:
+        offered: The mechanisms that the server announced.
+        usable: Those that the client may use.
+        announced: What the server announced besides.
+        is_encrypted: Whether the connection is encrypted.
+    """
+    detail = (
+        f"it offers {' '.join(offered) or 'none at all'}; "
+        f"of use here would be {' '.join(usable) or 'none at all'}"
+    )
+    if "STARTTLS" in announced and not is_encrypted:
+        detail += "; more may be offered after STARTTLS: pass starttls='required'"
+    error = SMTPCommandNotSupportedError("a usable AUTH mechanism", detail)
+    return SMTPLoginError([error])
+
+
+def no_auth(
+    announced: Container[str], *, is_encrypted: bool
+) -> SMTPCommandNotSupportedError:
+    """Make the error for a server that does not announce AUTH.
+
+    Args:
+        announced: What it does announce.
+        is_encrypted: Whether the connection is encrypted.
+    """
+    if "STARTTLS" in announced and not is_encrypted:
+        detail = "it may after STARTTLS, which it does: pass starttls='required'"
+    else:
+        detail = (
+            "it takes no login here; connect to the port for submission (587 with "
+            "starttls='required', or 465 with SMTP_SSL), or pass no username"
+        )
+    return SMTPCommandNotSupportedError("AUTH", detail)
 
 
 def check_cleartext(mechanism: Mechanism, *, may_show: bool) -> None:
@@ -108,55 +191,72 @@ async def authenticate(
         SMTPArgumentError: A response is longer than a line may be; nothing was sent.
         SMTPProtocolError: The server does not keep to the protocol.
     """
-    initial = mechanism.start()
-    line = commands.auth(mechanism.name, initial)
-    deferred = None
-    if initial is not None and len(line) > commands.MAX_LINE:
-        # RFC 4954 4 forbids an initial response that makes the line too long; without
-        # one, the server asks for it with an empty challenge.
-        line, deferred = commands.auth(mechanism.name), initial
-    is_encrypted = protocol.transport.get_extra_info("ssl_object") is not None
-    exchange = _Exchange(mechanism, initial, deferred, is_encrypted=is_encrypted)
-    shown = " ".join(["AUTH", mechanism.name, *[MASK] * (line.count(b" ") - 1)])
-    with protocol.indivisible("AUTH"), protocol.narrator.redacting(exchange.redact):
-        reply = await protocol.ask(line, timeout, "AUTH", shown.encode())
-        while reply.code == 334:
-            try:
-                answer = await exchange.answer(reply)
-            except SMTPProtocolError:
-                raise
-            except Exception as exc:  # a caller's mechanism raises what it likes
-                raise await _cancelled(protocol, exchange, str(exc), timeout) from exc
-            reply = await protocol.ask(answer, timeout, "AUTH", MASK.encode())
-        return exchange.outcome(reply)
+    return await _Exchange(mechanism).run(protocol, timeout)
 
 
 class _Exchange:
-    """The responses of one exchange, and what they must not leave behind."""
+    """One exchange: its responses, and what they must not leave behind.
 
-    def __init__(
-        self,
-        mechanism: Mechanism,
-        initial: bytes | None,
-        deferred: bytes | None,
-        *,
-        is_encrypted: bool,
-    ) -> None:
+    Attributes:
+        is_plaintext: Whether a listener learns what it needs to log in.
+        is_challenged: Whether the server has taken up the mechanism.
+        is_cancelled: Whether the client has broken the exchange off.
+    """
+
+    def __init__(self, mechanism: Mechanism) -> None:
         self._mechanism = mechanism
-        self._is_encrypted = is_encrypted
-        self._deferred = deferred
+        self.is_plaintext = getattr(mechanism, "is_plaintext", True)
+        self.is_cancelled = False
+        self._is_encrypted = False
+        self._deferred: bytes | None = None  # waits for the server to ask
+        self._said: bytes | None = None  # may be asked for again
         self._challenges = 0
-        self._secrets = {re.escape(s) for s in getattr(mechanism, "secrets", ()) if s}
-        self._note(initial or b"")
+        secrets = getattr(mechanism, "secrets", ())
+        self._secrets = {_pattern_of(secret) for secret in secrets if secret}
 
-    async def answer(self, reply: Reply) -> bytes:
+    @property
+    def is_challenged(self) -> bool:
+        return self._challenges > 0
+
+    async def run(self, protocol: SMTPProtocol, timeout: float | None) -> Reply:
+        """Say AUTH and answer the challenges; see `authenticate`."""
+        self._is_encrypted = protocol.transport.get_extra_info("ssl_object") is not None
+        name = self._mechanism.name
+        initial = self._mechanism.start()
+        line = commands.auth(name, initial)
+        if initial is not None and len(line) > commands.MAX_LINE:
+            # RFC 4954 4 forbids an initial response that makes the line too long;
+            # without one, the server asks for it with an empty challenge.
+            line, self._deferred = commands.auth(name), initial
+        elif getattr(self._mechanism, "is_one_message", False):
+            self._said = initial
+        self._note(initial or b"")
+        shown = " ".join(["AUTH", name, *[MASK] * (line.count(b" ") - 1)])
+        with protocol.indivisible("AUTH"), protocol.narrator.redacting(self.redact):
+            reply = await protocol.ask(line, timeout, "AUTH", shown.encode())
+            while reply.code == 334:
+                try:
+                    answer = await self._answer(reply)
+                except SMTPProtocolError:
+                    raise
+                except Exception as exc:  # a caller's mechanism raises what it likes
+                    raise await self._cancel(protocol, str(exc), timeout) from exc
+                reply = await protocol.ask(answer, timeout, "AUTH", MASK.encode())
+            return self._outcome(reply)
+
+    async def _answer(self, reply: Reply) -> bytes:
         """Spell the response to a 334."""
         self._challenges += 1
         if self._challenges > MAX_CHALLENGES:
             raise SMTPArgumentError(f"more than {MAX_CHALLENGES} challenges")
-        challenge = b64decode(reply.message, validate=True)
+        challenge = b""
+        if not getattr(self._mechanism, "ignores_challenges", False):
+            challenge = b64decode(reply.message, validate=True)
         if self._deferred is not None:
             response, self._deferred = self._deferred, None
+        elif self._said is not None and not challenge:
+            # Some servers pass over an initial response.
+            response, self._said = self._said, None
         elif getattr(self._mechanism, "is_slow", False):
             response = await asyncio.to_thread(self._mechanism.next, challenge)
         else:
@@ -164,34 +264,25 @@ class _Exchange:
         self._note(response)
         return commands.continuation(response)
 
-    def _note(self, response: bytes) -> None:
-        if not response:
-            return
-        if not hasattr(self._mechanism, "secrets"):
-            self._secrets.add(re.escape(response.decode("utf-8", "surrogateescape")))
-        # Servers cut the lines that they echo, so the beginning gives it away.
-        encoded = b64encode(response).decode("ascii")
-        self._secrets.add(re.escape(encoded[:8]) + "[A-Za-z0-9+/=]*")
+    async def _cancel(
+        self, protocol: SMTPProtocol, why: str, timeout: float | None
+    ) -> SMTPAuthenticationError:
+        """Cancel the exchange, and give the error that says why.
 
-    def redact(self, text: str) -> str:
-        """Cut whatever was sent out of a text, in whichever case it comes back."""
-        pattern = "|".join(sorted(self._secrets, key=len, reverse=True))
-        return re.sub(pattern, MASK, text, flags=re.IGNORECASE) if pattern else text
+        RFC 4954 4: 'If the client wishes to cancel the authentication exchange, it
+        issues a line with a single "*"', and the server "MUST reject the AUTH command
+        by sending a 501 reply".
+        """
+        self.is_cancelled = True
+        reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
+        if reply.code < 400:
+            raise SMTPProtocolError(f"{reply.code} is no reply to a cancelled AUTH")
+        return self._refusal(reply, f"cancelled by the client: {why}")
 
-    def refusal(self, reply: Reply, why: str | None = None) -> SMTPAuthenticationError:
-        """Give the error for a 4yz or 5yz, with what may be shown of it."""
-        reply = reply._replace(message=self.redact(reply.message))
-        message = reply.message if why is None else self.redact(why)
-        error = getattr(self._mechanism, "error", None)
-        name = self._mechanism.name
-        wants_tls = reply.code in (530, 538) and not self._is_encrypted
-        hint = _WANTS_TLS if wants_tls else None
-        return SMTPAuthenticationError(reply.code, message, name, reply, error, hint)
-
-    def outcome(self, reply: Reply) -> Reply:
+    def _outcome(self, reply: Reply) -> Reply:
         """Judge the reply that ends the exchange."""
         if reply.code >= 400:
-            raise self.refusal(reply)
+            raise self._refusal(reply)
         if reply.code != 235:
             raise SMTPProtocolError(f"{reply.code} is no reply to AUTH")
         if not self._mechanism.done or self._deferred is not None:
@@ -201,17 +292,45 @@ class _Exchange:
             )
         return reply._replace(message=self.redact(reply.message))
 
+    def _refusal(self, reply: Reply, why: str | None = None) -> SMTPAuthenticationError:
+        """Make the error for a 4yz or 5yz, with what may be shown of it."""
+        reply = reply._replace(message=self.redact(reply.message))
+        message = reply.message if why is None else self.redact(why)
+        error = getattr(self._mechanism, "error", None)
+        wants_tls = reply.code in (530, 538) and not self._is_encrypted
+        hint = _WANTS_TLS if wants_tls else None
+        return SMTPAuthenticationError(
+            reply.code, message, self._mechanism.name, reply, error, hint
+        )
 
-async def _cancelled(
-    protocol: SMTPProtocol, exchange: _Exchange, why: str, timeout: float | None
-) -> SMTPAuthenticationError:
-    """Cancel the exchange, and give the error that says why.
+    # What must not be shown
 
-    RFC 4954 4: 'If the client wishes to cancel the authentication exchange, it issues a
-    line with a single "*"', and the server "MUST reject the AUTH command by sending a
-    501 reply".
+    def _note(self, response: bytes) -> None:
+        if not response:
+            return
+        if not hasattr(self._mechanism, "secrets"):
+            self._secrets.add(_pattern_of(response.decode("utf-8", "surrogateescape")))
+        # Servers cut the lines that they echo, so the beginning gives it away.
+        encoded = b64encode(response).decode("ascii")
+        self._secrets.add(
+            "(?<![A-Za-z0-9+/])" + re.escape(encoded[:8]) + "[A-Za-z0-9+/=]*"
+        )
+
+    def redact(self, text: str) -> str:
+        """Cut whatever was sent out of a text, in whichever case it comes back."""
+        pattern = "|".join(sorted(self._secrets, key=len, reverse=True))
+        return re.sub(pattern, MASK, text, flags=re.IGNORECASE) if pattern else text
+
+
+def _pattern_of(secret: str) -> str:
+    r"""Spell the regular expression that finds a secret.
+
+    One that may be a part of a word, by its length or because it is all letters, counts
+    only where it stands by itself: "f***led" would tell that the password is "ai".
     """
-    reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
-    if reply.code < 400:
-        raise SMTPProtocolError(f"{reply.code} is no reply to a cancelled AUTH")
-    return exchange.refusal(reply, f"cancelled by the client: {why}")
+    pattern = re.escape(secret)
+    if len(secret) < _UNMISTAKABLE or secret.isalpha():
+        before = r"(?<!\w)" if re.match(r"\w", secret) else ""
+        after = r"(?!\w)" if re.match(r"\w", secret[-1]) else ""
+        return f"{before}{pattern}{after}"
+    return pattern

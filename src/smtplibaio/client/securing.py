@@ -21,19 +21,28 @@ from ..exceptions import (
     SMTPAuthenticationError,
     SMTPCommandFailedError,
     SMTPCommandNotSupportedError,
+    SMTPConnectionError,
     SMTPLoginError,
     SMTPProtocolError,
+    SMTPTimeoutError,
     SMTPTLSError,
 )
 from ..grammar import commands
 from ..grammar.replies import Reply
 from ..mail.result import check_reply
+from ..sasl.choice import BEARER_MECHANISMS, PASSWORD_MECHANISMS, check_names
 from ..wire.opening import is_local
 from ..wire.protocol import SMTPProtocol
 from ..wire.tls import default_context, is_verified, unverified_context
 from .config import Credentials
 from .introducing import Client
-from .login import authenticate, check_cleartext, login
+from .login import (
+    authenticate,
+    check_cleartext,
+    login,
+    no_auth,
+    nothing_in_common,
+)
 from .session import Session
 
 __all__ = ["SecuredClient"]
@@ -196,8 +205,10 @@ class SecuredClient(Client):
             SMTPArgumentError: Within a mail transaction, or a second time; or a
                 credential that cannot be sent.
         """
-        if mechanisms is None:
-            mechanisms = self._settings.mechanisms
+        mechanisms = check_names(
+            self._settings.mechanisms if mechanisms is None else mechanisms,
+            PASSWORD_MECHANISMS,
+        )
         sasl.password_candidates(username, password, (), mechanisms)
         async with self._connection.turn() as protocol:
             return await self._auth(protocol, username, password, mechanisms)
@@ -238,7 +249,10 @@ class SecuredClient(Client):
         except SMTPLoginError as exc:
             if not any(map(_is_refused, exc.exceptions)):
                 raise
-            await self._auth_with_token(protocol, username, await token(True))
+            try:
+                await self._auth_with_token(protocol, username, await token(True))
+            except (SMTPConnectionError, SMTPTimeoutError) as lost:
+                raise exc from lost
 
     async def _auth(
         self,
@@ -249,32 +263,35 @@ class SecuredClient(Client):
     ) -> Reply:
         offered = await self._offered(protocol)
         tls = protocol.transport.get_extra_info("ssl_object")
-        return await self._login(
-            protocol,
-            offered,
-            sasl.password_candidates(username, password, offered, mechanisms, tls),
+        candidates = sasl.password_candidates(
+            username, password, offered, mechanisms, tls
         )
+        usable = check_names(mechanisms, PASSWORD_MECHANISMS)
+        return await self._login(protocol, candidates, usable)
 
     async def _auth_with_token(
         self, protocol: SMTPProtocol, username: str, token: str
     ) -> Reply:
         offered = await self._offered(protocol)
-        return await self._login(
-            protocol,
-            offered,
-            sasl.bearer_candidates(username, token, offered, self._settings.mechanisms),
-        )
+        mechanisms = self._settings.mechanisms
+        candidates = sasl.bearer_candidates(username, token, offered, mechanisms)
+        usable = check_names(mechanisms, BEARER_MECHANISMS)
+        return await self._login(protocol, candidates, usable)
 
     async def _login(
         self,
         protocol: SMTPProtocol,
-        offered: Sequence[str],
-        mechanisms: Sequence[sasl.Mechanism],
+        candidates: Sequence[sasl.Mechanism],
+        usable: Sequence[str],
     ) -> Reply:
+        announced = self._session.extensions
+        if not candidates:
+            raise nothing_in_common(
+                announced.auth, usable, announced, is_encrypted=self.is_encrypted
+            )
         reply = await login(
             protocol,
-            mechanisms,
-            offered,
+            candidates,
             may_show=self._may_show(protocol),
             may_fall_back=self._may_fall_back(protocol),
             timeout=self.timeout.reply,
@@ -291,7 +308,7 @@ class SecuredClient(Client):
         if session.in_transaction:
             raise SMTPArgumentError("AUTH is not permitted within a mail transaction")
         if "AUTH" not in session.extensions:
-            raise SMTPCommandNotSupportedError("AUTH")
+            raise no_auth(session.extensions, is_encrypted=self.is_encrypted)
         return session.extensions.auth
 
     def _may_show(self, protocol: SMTPProtocol) -> bool:

@@ -15,17 +15,19 @@ class Mechanism(Protocol):
     Optional members: `secrets`, texts that must not be shown where a server echoes
     them; `is_plaintext`, true (as where it is missing) if a listener on the line learns
     from the exchange what it needs to log in; `is_slow`, true if `next` computes for so
-    long that it must not run on the loop's thread; `error`, what the server said about
-    the failure in a challenge.
+    long that it must not run on the loop's thread; `ignores_challenges`, true if `next`
+    does not read what it is given, which then need not be base64; `is_one_message`,
+    true if the initial response is all there is to say: a server that asks for it again
+    gets it again, once; `error`, what the server said about the failure in a challenge.
     """
 
     @property
     def name(self) -> str:
-        """Give the registered name, in capitals."""
+        """The registered name, in capitals."""
 
     @property
     def done(self) -> bool:
-        """Tell whether the mechanism is satisfied with the exchange."""
+        """Whether the mechanism is satisfied with the exchange."""
 
     def start(self) -> bytes | None:
         """Give the initial response; None where the server speaks first."""
@@ -35,7 +37,7 @@ class Mechanism(Protocol):
 
 
 class Password:
-    """Be the base of the mechanisms for a user name and a password.
+    """The base of the mechanisms for a user name and a password.
 
     Both may be given as octets; a `str` goes out as UTF-8.
 
@@ -57,7 +59,7 @@ class Password:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """List what must not be shown."""
+        """The texts that must not be shown."""
         return (self._password.decode("utf-8", "surrogateescape"),)
 
 

@@ -6,7 +6,6 @@ it before it says 535. The reason is kept as `error`.
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
 from ..events import MASK
@@ -17,7 +16,7 @@ __all__ = ["OAUTHBEARER", "XOAUTH2", "Bearer"]
 
 
 class Bearer:
-    """Be the base of the mechanisms for a user name and a token.
+    """The base of the mechanisms for a user name and a token.
 
     Attributes:
         error: What the server said of a refused token: the JSON as an object, or the
@@ -52,7 +51,7 @@ class Bearer:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """List what must not be shown."""
+        """The texts that must not be shown."""
         return (self._token,)
 
     def start(self) -> bytes:
@@ -66,6 +65,8 @@ class Bearer:
             raise nothing_to_say(self.name)
         self._is_refused = True
         self.done = False
+        import json  # only a refusal needs it
+
         text = challenge.decode("utf-8", "backslashreplace")
         text = text.replace(self._token, MASK)
         try:
@@ -90,10 +91,10 @@ class OAUTHBEARER(Bearer):
     """OAUTHBEARER (RFC 7628).
 
     Args:
-        username: As the server knows the user.
+        username: The user's name, as the server knows it.
         token: The access token.
         host: The server's name, for servers that want to see it in the message.
-        port: The same.
+        port: The server's port, for servers that want to see it in the message.
     """
 
     name = "OAUTHBEARER"

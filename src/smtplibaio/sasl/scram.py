@@ -35,8 +35,8 @@ class Scram(Password):
     """Run one exchange: client-first, server-first, client-final, server-final.
 
     Args:
-        username: As the server knows the user.
-        password: The same.
+        username: The user's name, as the server knows it.
+        password: The user's password.
         tls: The `ssl.SSLObject` of the connection. A "-PLUS" mechanism binds itself to
             it; any other tells with it that the client could have (the "y" of RFC 5802
             6), so pass it where the server has not offered "-PLUS".

@@ -1,0 +1,168 @@
+"""Which mechanisms are tried, and in which order.
+
+Rules:
+
+1. A *kind of proof* is SCRAM, CRAM-MD5, a password as it is (PLAIN, LOGIN), or a token.
+   The strongest kind that the server offers is tried first, and of each kind the
+   strongest mechanism; where the caller names mechanisms, in that order, and no other.
+2. A server that offers "-PLUS" is offered no SCRAM without it behind that: whoever
+   stands in between could have refused the mechanism that finds him out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..exceptions import SMTPArgumentError
+from .mechanism import Mechanism
+from .oauth import OAUTHBEARER, XOAUTH2
+from .passwords import CramMD5, Login, Plain
+from .scram import (
+    Scram,
+    ScramSHA1,
+    ScramSHA1Plus,
+    ScramSHA256,
+    ScramSHA256Plus,
+    ScramSHA512,
+    ScramSHA512Plus,
+    can_bind,
+)
+
+__all__ = [
+    "BEARER_MECHANISMS",
+    "PASSWORD_MECHANISMS",
+    "bearer_candidates",
+    "check_names",
+    "kind_of",
+    "password_candidates",
+]
+
+PASSWORD_MECHANISMS: dict[str, type[Scram | CramMD5 | Plain | Login]] = {
+    mechanism.name: mechanism
+    for mechanism in (
+        ScramSHA512Plus,
+        ScramSHA256Plus,
+        ScramSHA1Plus,
+        ScramSHA512,
+        ScramSHA256,
+        ScramSHA1,
+        CramMD5,
+        Plain,
+        Login,
+    )
+}
+BEARER_MECHANISMS: dict[str, type[OAUTHBEARER | XOAUTH2]] = {
+    mechanism.name: mechanism for mechanism in (OAUTHBEARER, XOAUTH2)
+}
+
+
+def kind_of(name: str) -> str:
+    """Name the kind of proof that a mechanism gives.
+
+    A server that has refused one mechanism of a kind for the password in it would
+    refuse that password from another one of the kind, and count it twice.
+    """
+    if name in ("PLAIN", "LOGIN"):
+        return "password"
+    if name in BEARER_MECHANISMS:
+        return "token"
+    return "SCRAM" if name.startswith("SCRAM-") else name
+
+
+def password_candidates(
+    username: str | bytes,
+    password: str | bytes,
+    offered: Iterable[str],
+    allowed: Sequence[str] | None = None,
+    tls: Any = None,
+) -> list[Mechanism]:
+    """List the mechanisms to try with a password, the first one first.
+
+    Args:
+        username: The user's name, as the server knows it.
+        password: The user's password.
+        offered: The names that the server announced, in capitals.
+        allowed: The only names to try, in this order; None for the strongest first.
+        tls: The `ssl.SSLObject` of the connection, if it is encrypted.
+
+    Raises:
+        SMTPArgumentError: A credential that cannot be sent, or an unknown name.
+    """
+    Plain(username, password)  # unfit credentials are an error whatever is offered
+    offer = set(offered)
+    names = check_names(allowed, PASSWORD_MECHANISMS)
+    if tls is not None:
+        has_scram = any(name.startswith("SCRAM-") for name in offer)
+        tls = tls if has_scram and can_bind(tls) else None
+    offers_binding = any(map(_is_bound, offer))
+    chosen: list[Mechanism] = []
+    is_bound = False
+    for name in names:
+        mechanism = PASSWORD_MECHANISMS[name]
+        if name not in offer:
+            continue
+        if not issubclass(mechanism, Scram):
+            chosen.append(mechanism(username, password))
+        elif _is_bound(name):
+            if tls is not None:
+                chosen.append(mechanism(username, password, tls=tls))
+                is_bound = True
+        elif not is_bound:
+            # RFC 5802 6: a client that could bind itself to TLS says so where the
+            # server does not offer it, and only there: to one that does, it would be
+            # the sign of an attack.
+            could = None if offers_binding else tls
+            chosen.append(mechanism(username, password, tls=could))
+    return chosen
+
+
+def _is_bound(name: str) -> bool:
+    return name.startswith("SCRAM-") and name.endswith("-PLUS")
+
+
+def bearer_candidates(
+    username: str,
+    token: str,
+    offered: Iterable[str],
+    allowed: Sequence[str] | None = None,
+) -> list[Mechanism]:
+    """List the mechanisms to try with a token, OAUTHBEARER before XOAUTH2.
+
+    Args:
+        username: The user's name, as the server knows it.
+        token: The access token.
+        offered: The names that the server announced, in capitals.
+        allowed: The only names to try, in this order.
+
+    Raises:
+        SMTPArgumentError: A credential that cannot be sent, or an unknown name.
+    """
+    XOAUTH2(username, token)  # unfit credentials are an error whatever is offered
+    offer = set(offered)
+    names = [name for name in check_names(allowed, BEARER_MECHANISMS) if name in offer]
+    return [BEARER_MECHANISMS[name](username, token) for name in names]
+
+
+def check_names(allowed: Sequence[str] | None, known: Iterable[str]) -> list[str]:
+    """Give the names to try, in capitals: all that are known, or the allowed ones.
+
+    Raises:
+        SMTPArgumentError: One is not known, or is not a name.
+    """
+    known = list(known)
+    if allowed is None:
+        return known
+    if isinstance(allowed, (str, bytes)) or not isinstance(allowed, Iterable):
+        given = "one string" if isinstance(allowed, str) else repr(allowed)
+        raise SMTPArgumentError(
+            f'mechanisms is a sequence of names such as ["PLAIN", "LOGIN"], not {given}'
+        )
+    names = [name.upper() if isinstance(name, str) else name for name in allowed]
+    if unknown := [name for name in names if name not in known]:
+        shown = ", ".join(n if isinstance(n, str) else ascii(n) for n in unknown)
+        raise SMTPArgumentError(
+            f"these mechanisms cannot be used here: {shown}; there are "
+            + ", ".join(known)
+        )
+    return names
