@@ -29,6 +29,7 @@ ROOMS = [
     "mail",
     "client",
     "smtp",
+    "testing",
     "demo",
     "cli",
 ]

@@ -1,0 +1,101 @@
+"""Scripts: conversations as RFC 5321 prints them, one string with both voices.
+
+::
+
+    S: 220 mx.example
+    C: EHLO <any>
+    S: 250-mx.example
+    S: 250 PIPELINING
+
+1. Consecutive lines of the client are one group. The server reads exactly that much,
+   and the client has to wait for the reply before it says more; so pipelining, and
+   waiting, show on the page.
+2. Consecutive lines of the server are sent in one write, unless the answers are cut.
+3. `<any>` in a line of the client stands for any text.
+4. After the last line the client may say QUIT and leave, nothing else.
+5. Stage directions stand in place of a line:
+
+   * ``S: <close>``: the server closes the connection;
+   * ``S: <reset>``: the server resets it;
+   * ``S: <silence>``: the server says nothing more, and reads until the client leaves;
+   * ``S: <starttls>``: the server turns to TLS;
+   * ``C: <content>``: any lines, up to a dot that stands alone, and that as well;
+   * ``C: <hangup>``: the client leaves without a word.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from textwrap import dedent
+from typing import Literal
+
+__all__ = ["CUTS", "Cut", "ScriptMismatch", "Turn", "parse", "pieces"]
+
+#: How the server's answers are cut: into a write each group, each line, each octet.
+Cut = Literal["whole", "line", "octet"]
+CUTS: tuple[Cut, ...] = ("whole", "line", "octet")
+
+_DIRECTIONS = {
+    "S": {"<close>", "<reset>", "<silence>", "<starttls>"},
+    "C": {"<content>", "<hangup>"},
+}
+
+
+class ScriptMismatch(AssertionError):  # noqa: N818 - a test fails, as by assert
+    """The client said something else than the script."""
+
+
+@dataclass
+class Turn:
+    """Consecutive lines of one voice, or one stage direction.
+
+    Attributes:
+        voice: "S" or "C".
+        line_number: Where the script has the first of the lines, counted from 1.
+    """
+
+    voice: str
+    line_number: int
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def direction(self) -> str | None:
+        """The stage direction; None where the lines are said."""
+        return self.lines[0] if self.lines[0] in _DIRECTIONS[self.voice] else None
+
+
+def parse(script: str) -> list[Turn]:
+    """Read a script.
+
+    Raises:
+        ValueError: A line has no voice, or an unknown stage direction.
+    """
+    turns: list[Turn] = []
+    for number, line in enumerate(dedent(script).strip("\n").splitlines(), 1):
+        match = re.fullmatch(r"([SC]):(?: (.*))?", line)
+        if match is None:
+            raise ValueError(
+                f"line {number} of the script begins with neither S: nor C: {line!r}"
+            )
+        voice, text = match[1], match[2] or ""
+        is_direction = text in _DIRECTIONS[voice]
+        if voice == "S" and not is_direction and re.fullmatch(r"<.*>", text):
+            raise ValueError(
+                f"line {number} of the script has an unknown stage direction: {text}; "
+                f"there are {' '.join(sorted(_DIRECTIONS['S']))}"
+            )
+        is_first = not turns or turns[-1].voice != voice
+        if is_first or is_direction or turns[-1].direction is not None:
+            turns.append(Turn(voice, number))
+        turns[-1].lines.append(text)
+    return turns
+
+
+def pieces(lines: list[str], cut: Cut) -> list[bytes]:
+    """Cut what the server says."""
+    encoded = [f"{line}\r\n".encode("utf-8", "surrogateescape") for line in lines]
+    if cut == "line":
+        return encoded
+    whole = b"".join(encoded)
+    return [bytes([octet]) for octet in whole] if cut == "octet" else [whole]
