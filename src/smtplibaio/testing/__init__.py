@@ -22,14 +22,6 @@ from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .conversation import Conversation
-    from .received import ReceivedMail
-    from .rules import Fault
-    from .script import ScriptMismatch
-    from .server import SMTPServer
-
 __all__ = ["Conversation", "Fault", "ReceivedMail", "SMTPServer", "ScriptMismatch"]
 
 #: Where each name is defined. It is imported when it is first asked for: pytest imports
@@ -42,7 +34,14 @@ _HOME = {
     "ScriptMismatch": "script",
 }
 
-if not TYPE_CHECKING:
+TYPE_CHECKING = False  # typing itself is slow to import
+if TYPE_CHECKING:
+    from .conversation import Conversation
+    from .received import ReceivedMail
+    from .rules import Fault
+    from .script import ScriptMismatch
+    from .server import SMTPServer
+else:
 
     def __getattr__(name: str) -> object:
         if name not in _HOME:

@@ -36,7 +36,7 @@ class Conversation(ThreadedServer):
     Args:
         script: The script; see `smtplibaio.testing.script` for how it is written.
         tls: Whether TLS is on from the first octet on.
-        cut: Whether an answer is written "whole", each "line" or each "octet" by itself.
+        cut: How an answer is written: "whole", or each "line" or "octet" by itself.
         patience: How long (in seconds) the server waits before each answer, while a
             client that says more than the script has gives itself away.
 
@@ -70,10 +70,14 @@ class Conversation(ThreadedServer):
     async def _serving(self) -> AsyncIterator[int]:
         async with stage(self._player, self.hostname, self._implicit_tls) as port:
             yield port
-            if not self._is_at_once:
-                await self._player.finish()
-                if not self._player.count:
-                    self._player.mismatch = ScriptMismatch("no client has connected")
+            await self._finish()
+
+    async def _finish(self) -> None:
+        if self._is_at_once:
+            return
+        await self._player.finish()
+        if not self._player.count:
+            self._player.mismatch = ScriptMismatch("no client has connected")
 
     def _fault_found(self) -> BaseException | None:
         return self._player.mismatch

@@ -1,16 +1,16 @@
-"""What a server says instead of its own reply.
+r"""What a server says instead of its own reply.
 
 A rule is a function or a table.
 
-1. A function is called with each command, spelt as the client wrote it, but for the
-   verb, which is in upper case. Two steps of a session that are no commands have a name:
-   "CONNECT" is answered by the greeting, and "." (the end of the content) by the reply
-   that accepts the mail.
+1. A function is called with each command, spelt as the client wrote it, but MAIL FROM,
+   RCPT TO and the other verbs in upper case. Two steps of a session that are no
+   commands have a name: "CONNECT" is answered by the greeting, and "." (the end of the
+   content) by the reply that accepts the mail.
 2. A key of a table counts for the commands that begin with it, in upper or lower case.
    Of several keys the longest counts.
 3. A value may be a list: its n-th item is for the n-th command of its key, over all
    connections. What is behind the last item gets the server's own reply.
-4. A text is sent as it stands. Of several lines each has its code: "550-no\\n550 user".
+4. A text is sent as it stands. Of several lines each has its code: "550-no\n550 user".
 5. None, or no key, is the server's own reply.
 """
 

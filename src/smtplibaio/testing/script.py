@@ -11,7 +11,8 @@
    and the client has to wait for the reply before it says more; so pipelining, and
    waiting, show on the page.
 2. Consecutive lines of the server are sent in one write, unless the answers are cut.
-3. `<any>` in a line of the client stands for any text.
+3. `<any>` in a line of the client stands for any text. A command in upper case may
+   be said in any case (RFC 5321 2.4).
 4. After the last line the client may say QUIT and leave, nothing else.
 5. Stage directions stand in place of a line:
 
@@ -30,7 +31,7 @@ from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import Literal
 
-__all__ = ["CUTS", "Cut", "ScriptMismatch", "Turn", "parse", "pieces"]
+__all__ = ["CUTS", "Cut", "ScriptMismatch", "Turn", "parse", "pattern", "pieces"]
 
 #: How the server's answers are cut: into a write each group, each line, each octet.
 Cut = Literal["whole", "line", "octet"]
@@ -40,6 +41,8 @@ _DIRECTIONS = {
     "S": {"<close>", "<reset>", "<silence>", "<starttls>"},
     "C": {"<content>", "<hangup>"},
 }
+
+_VERB = re.compile(r"MAIL FROM:|RCPT TO:|[A-Z]{4,8}(?= |$)")
 
 
 class ScriptMismatch(AssertionError):  # noqa: N818 - a test fails, as by assert
@@ -90,6 +93,15 @@ def parse(script: str) -> list[Turn]:
             turns.append(Turn(voice, number))
         turns[-1].lines.append(text)
     return turns
+
+
+def pattern(expected: str) -> re.Pattern[bytes]:
+    """Compile what a line of the client has to match, its end included."""
+    verb = _VERB.match(expected)
+    end = verb.end() if verb is not None else 0
+    others = expected[end:].encode("utf-8", "surrogateescape").split(b"<any>")
+    rest = b".*".join(re.escape(part) for part in others)
+    return re.compile(b"(?i:%b)%b\r\n" % (expected[:end].encode(), rest))
 
 
 def pieces(lines: list[str], cut: Cut) -> list[bytes]:

@@ -26,13 +26,22 @@ from .stage import reset
 __all__ = ["Policy", "Session"]
 
 #: What aiosmtpd knows.
-_VERBS = {"AUTH", "DATA", "EHLO", "EXPN", "HELO", "HELP", "MAIL", "NOOP", "QUIT", "RCPT"}
+_VERBS = {
+    "AUTH",
+    "DATA",
+    "EHLO",
+    "EXPN",
+    "HELO",
+    "HELP",
+    "MAIL",
+    "NOOP",
+    "QUIT",
+    "RCPT",
+}
 _VERBS |= {"RSET", "STARTTLS", "VRFY"}
 
 #: A path and the parameters behind it. A quoted local part may hold ">".
-_PATH = re.compile(
-    r'((?:FROM|TO):\s*<((?:"(?:[^"\\]|\\.)*"|[^">])*)>)(.*)', re.IGNORECASE
-)
+_PATH = re.compile(r'((?:FROM|TO):\s*<((?:"(?:[^"\\]|\\.)*"|[^">])*)>)(.*)')
 
 #: Parameters that aiosmtpd understands, and refuses where it does not offer them.
 _UNDERSTOOD = re.compile(r"(?:BODY|SIZE|SMTPUTF8)(?:=.*)?", re.IGNORECASE)
@@ -187,6 +196,9 @@ class Session(aiosmtpd.SMTP):
     # Commands
 
     async def _obey(self, verb: str, argument: str | None) -> None:
+        if argument is not None and verb in ("MAIL", "RCPT"):
+            keyword, colon, path = argument.partition(":")
+            argument = f"{keyword.upper()}{colon}{path}"
         answer = self._answer(verb if argument is None else f"{verb} {argument}")
         if isinstance(answer, Fault):
             if answer not in (Fault.CLOSE_IN_CONTENT, Fault.CLOSE_AFTER_DOT):
@@ -314,9 +326,8 @@ class Session(aiosmtpd.SMTP):
             reset(transport)
         elif fault is not Fault.SILENCE:
             transport.close()
-        while await self._reader.read(65536):
-            pass
-        raise asyncio.CancelledError  # which aiosmtpd expects where a client has left
+        while True:  # aiosmtpd cancels this task when the connection ends
+            await self._reader.read(65536)
 
     async def handle_exception(self, error: Exception) -> str:
         """Keep an error for the test, but that of a client that wants no TLS."""
