@@ -46,12 +46,12 @@ async def mail_server() -> AsyncIterator[MailServer]:
         yield MailServer(
             server.hostname,
             server.port,
-            server.context,
-            demo.USERNAME,
-            demo.PASSWORD,
+            server.tls_context,
+            server.username,
+            server.password,
             "alice@demo.example",
             ["bob@demo.example", "carol@demo.example"],
         )
-        for envelope in server.stored:
-            print(f"Stored for {', '.join(envelope.rcpt_tos)}:\n")
-            print(bytes(envelope.original_content or b"").decode())
+        for mail in server.messages:
+            print(f"Stored for {', '.join(mail.recipients)}:\n")
+            print(mail.content.decode())

@@ -197,6 +197,22 @@ def test_without_a_login_no_mail_is_taken() -> None:
         assert client.mail(SENDER)[0] == 250
 
 
+def test_a_login_may_be_offered_only() -> None:
+    with (
+        SMTPServer(auth="offered") as server,
+        smtplib.SMTP(server.hostname, server.port) as client,
+    ):
+        assert f"alice:open%20sesame@{server.hostname}" in server.url
+        client.ehlo()
+        assert client.has_extn("auth")
+        client.mail(SENDER)
+        client.rcpt(RECIPIENTS[0])
+        assert client.data(b"hi") == (250, b"2.0.0 stored as message 1")
+        client.login(server.username, server.password)
+        client.sendmail(SENDER, RECIPIENTS[0], b"hi")
+        assert [mail.username for mail in server.messages] == [None, "alice"]
+
+
 def test_who_wants_no_login_offers_none() -> None:
     with (
         SMTPServer() as server,

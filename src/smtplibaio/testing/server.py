@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from .authority import extra, server_context
@@ -42,7 +42,8 @@ class SMTPServer(ThreadedServer):
     Args:
         tls: Whether TLS is on from the first octet on.
         starttls: Whether STARTTLS is offered. AUTH is offered only behind it.
-        auth: Whether AUTH is offered, and mail without a login refused (530).
+        auth: Whether AUTH is offered, and mail without a login refused (530); with
+            "offered" mail is taken without a login, too.
         extensions: What EHLO announces, beside 8BITMIME, SIZE, and what the options
             bring. Where this is empty, parameters such as those of DSN are refused.
         reply: What is said instead of the server's own replies: a function that is
@@ -60,7 +61,7 @@ class SMTPServer(ThreadedServer):
         *,
         tls: bool = False,
         starttls: bool = False,
-        auth: bool = False,
+        auth: bool | Literal["offered"] = False,
         extensions: Iterable[str] = ("PIPELINING", "SMTPUTF8", "DSN"),
         reply: Rule | None = None,
         username: str = "alice",
@@ -71,6 +72,7 @@ class SMTPServer(ThreadedServer):
         self.username = username
         self.password = password
         self._scheme = "smtps" if tls else "smtp"
+        self._count = 0  # of the mails that have come, those too that were cleared
         self._faults: list[Exception] = []
         self._changed = threading.Lock()  # held by whoever touches the next two
         self._waiting: dict[asyncio.Future[None], int] = {}
@@ -83,13 +85,14 @@ class SMTPServer(ThreadedServer):
             self._faults.append,
             extensions=_checked(extensions),
             credentials=(username, password) if auth else None,
+            is_login_needed=auth is True,
             starttls=server_context() if starttls else None,
             is_encrypted=tls,
         )
 
     @property
     def url(self) -> str:
-        """The URL of the server, with user name and password where it wants a login."""
+        """The URL of the server, with user name and password where it offers AUTH."""
         login = ""
         if self._policy.credentials is not None:
             login = f"{quote(self.username, '')}:{quote(self.password, '')}@"
@@ -135,12 +138,14 @@ class SMTPServer(ThreadedServer):
                 del self._waiting[arrived]
         return [*self.messages]
 
-    def _keep(self, mail: ReceivedMail) -> None:
+    def _keep(self, mail: ReceivedMail) -> int:
         with self._changed:
             self.messages.append(mail)
+            self._count += 1
             for arrived, n in self._waiting.items():
                 if len(self.messages) >= n:
                     arrived.get_loop().call_soon_threadsafe(_settle, arrived)
+            return self._count
 
     # The thread
 

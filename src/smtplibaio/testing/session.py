@@ -53,19 +53,21 @@ class Policy:
 
     Attributes:
         rules: What is said instead of aiosmtpd's reply.
-        keep: What takes a mail that was accepted.
+        keep: What takes a mail that was accepted, and says which number it has.
         fail: What takes an error that the test has to hear of.
         extensions: What EHLO announces besides what aiosmtpd brings.
-        credentials: The one user name and password, where a login is wanted.
+        credentials: The one user name and password, where AUTH is offered.
+        is_login_needed: Whether mail without a login is refused.
         starttls: The TLS context for STARTTLS, where it is offered.
         is_encrypted: Whether TLS is on from the first octet on.
     """
 
     rules: Rules
-    keep: Callable[[ReceivedMail], None]
+    keep: Callable[[ReceivedMail], int]
     fail: Callable[[Exception], None]
     extensions: Sequence[str] = ()
     credentials: tuple[str, str] | None = None
+    is_login_needed: bool = False
     starttls: ssl.SSLContext | None = None
     is_encrypted: bool = False
 
@@ -255,7 +257,7 @@ class Session(aiosmtpd.SMTP):
     async def check_auth_needed(self, caller_method: str) -> bool:
         """Refuse a command that wants a login, where there was none."""
         state = cast(_State, self.session)
-        if self._policy.credentials is None or state.authenticated:
+        if not self._policy.is_login_needed or state.authenticated:
             return False
         await self.push("530 5.7.0 log in first")
         return True
@@ -282,11 +284,12 @@ class Session(aiosmtpd.SMTP):
             await self._end(Fault.CLOSE)
         if isinstance(answer, Fault):
             await self._end(answer)
-        if answer is None or answer.startswith("2"):
-            self._keep(state, envelope)
-        return answer or "250 2.0.0 taken"
+        if answer is not None and not answer.startswith("2"):
+            return answer
+        number = self._keep(state, envelope)
+        return answer or f"250 2.0.0 stored as message {number}"
 
-    def _keep(self, state: _State, envelope: _Envelope) -> None:
+    def _keep(self, state: _State, envelope: _Envelope) -> int:
         login = state.auth_data if state.authenticated else None
         mail = ReceivedMail(
             sender=envelope.sender.mailbox,
@@ -297,7 +300,7 @@ class Session(aiosmtpd.SMTP):
             mail_options=envelope.sender.parameters,
             rcpt_options=[path.parameters for path in envelope.recipients],
         )
-        self._policy.keep(mail)
+        return self._policy.keep(mail)
 
     # Replies
 
