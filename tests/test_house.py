@@ -28,6 +28,7 @@ ROOMS = [
     "sasl",
     "mail",
     "client",
+    "url",
     "smtp",
     "testing",
     "demo",

@@ -14,16 +14,20 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from typing import Any
 
 from .client.config import Credentials, Settings, StartTLS, Token
 from .client.mailing import MailingClient
 from .content.forms import Content, Message
 from .events import Listener
+from .exceptions import SMTPArgumentError
 from .grammar import commands
 from .grammar.extensions import Extensions
 from .grammar.replies import Reply
+from .grammar.uri import port_number
 from .timeouts import Timeouts
-from .wire.opening import Endpoint
+from .url import Configuration, read_environment, read_url
+from .wire.endpoint import Endpoint, Proxy
 from .wire.tls import default_context
 
 __all__ = ["SMTP", "SMTP_SSL"]
@@ -68,17 +72,19 @@ class SMTP(MailingClient):
         on_event: Called with what happens, as objects of `events`; nothing in them is
             secret. The same goes to the logger "smtplibaio", at DEBUG. It must not
             block.
+        tls: Whether TLS begins with the first octet, whatever the port (RFC 8314 3.3).
+        proxy: The URL of a proxy to connect through: socks4://, socks4a://, socks5://,
+            socks5h:// (the "a" and the "h": the proxy looks up the server's name) or
+            http:// for CONNECT. SOCKS needs `pip install "smtplibaio[proxy]"`.
 
     Raises:
         SMTPArgumentError: A value that is none.
     """
 
-    _has_implicit_tls = False
-
     def __init__(
         self,
         hostname: str = "localhost",
-        port: int = 25,
+        port: int | str = 25,
         fqdn: str | None = None,
         timeout: Timeouts | float | None = _DEFAULT_TIMEOUTS,
         *,
@@ -96,10 +102,18 @@ class SMTP(MailingClient):
         chunking: bool | None = None,
         allow_cleartext_auth: bool = False,
         on_event: Listener | None = None,
+        tls: bool = False,
+        proxy: str | None = None,
     ) -> None:
-        context = (tls_context or default_context()) if self._has_implicit_tls else None
         endpoint = Endpoint(
-            hostname, port, source_address, sock, path, context, server_hostname
+            hostname,
+            port_number(port),
+            source_address,
+            sock,
+            path,
+            (tls_context or default_context()) if tls else None,
+            server_hostname,
+            Proxy.of(proxy),
         )
         super().__init__(
             Settings(
@@ -116,6 +130,49 @@ class SMTP(MailingClient):
                 on_event=on_event,
             )
         )
+
+    # From a string
+
+    @classmethod
+    def from_url(cls, url: str, **overrides: Any) -> SMTP:
+        """Make a client from a URL such as "smtp://user:password@host:587".
+
+        The scheme is smtp://, smtps:// (TLS from the first octet on), lmtp://, or
+        smtp+unix:// and lmtp+unix:// with the path of a socket. Options stand in the
+        query, as in "?timeout=30&mechanisms=PLAIN,LOGIN". With credentials in an
+        smtp:// URL, `starttls` is "required" unless the query says otherwise.
+
+        Args:
+            url: In user names and passwords every character but letters, digits and
+                "-._~" is written percent-encoded.
+            overrides: Keyword arguments that the URL has not, or that take precedence.
+
+        Raises:
+            SMTPArgumentError: The URL has a mistake; no password is in the text.
+        """
+        return cls._configured(read_url(url, overrides))
+
+    @classmethod
+    def from_env(cls, prefix: str = "SMTP_", **overrides: Any) -> SMTP:
+        """Make a client from environment variables; see `from_url` for their values.
+
+        That is SMTP_URL, or else SMTP_HOST, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD,
+        SMTP_STARTTLS and so on: each keyword argument in capitals.
+
+        Args:
+            prefix: What the names of the variables begin with.
+            overrides: Keyword arguments that take precedence.
+
+        Raises:
+            SMTPArgumentError: No server is named, or a variable has a mistake.
+        """
+        return cls._configured(read_environment(prefix, overrides))
+
+    @classmethod
+    def _configured(cls, configuration: Configuration) -> SMTP:
+        if configuration.kind != "SMTP":
+            raise SMTPArgumentError("there is no LMTP client yet")
+        return cls(**configuration.options)
 
     # What smtplibaio 2 had besides
 
@@ -143,12 +200,10 @@ class SMTP_SSL(SMTP):
         timeout: As for `SMTP`.
     """
 
-    _has_implicit_tls = True
-
     def __init__(
         self,
         hostname: str = "localhost",
-        port: int = 465,
+        port: int | str = 465,
         fqdn: str | None = None,
         context: ssl.SSLContext | None = None,
         timeout: Timeouts | float | None = _DEFAULT_TIMEOUTS,
@@ -165,6 +220,7 @@ class SMTP_SSL(SMTP):
         chunking: bool | None = None,
         allow_cleartext_auth: bool = False,
         on_event: Listener | None = None,
+        proxy: str | None = None,
     ) -> None:
         super().__init__(
             hostname,
@@ -184,4 +240,17 @@ class SMTP_SSL(SMTP):
             chunking=chunking,
             allow_cleartext_auth=allow_cleartext_auth,
             on_event=on_event,
+            tls=True,
+            proxy=proxy,
         )
+
+    @classmethod
+    def _configured(cls, configuration: Configuration) -> SMTP:
+        options = dict(configuration.options)
+        if not options.pop("tls", False):
+            raise SMTPArgumentError(
+                "SMTP_SSL is for smtps:// URLs and for TLS=true in the environment"
+            )
+        if "tls_context" in options:
+            options["context"] = options.pop("tls_context")
+        return super()._configured(Configuration(configuration.kind, options))

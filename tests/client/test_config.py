@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 import ssl
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from smtplibaio import SMTP, SMTP_SSL, SMTPArgumentError
 from smtplibaio.client.config import Credentials, Settings
 from smtplibaio.timeouts import Timeouts
-from smtplibaio.wire.opening import Endpoint
+from smtplibaio.wire.endpoint import Endpoint
 
 
 async def token(refresh: bool) -> str:
@@ -119,19 +118,6 @@ def test_tls_is_required_where_credentials_depend_on_it(
     """B04, B05: what a password would follow is never merely opportunistic."""
     chosen = settings(starttls=starttls, credentials=credentials)
     assert chosen.is_tls_required is is_required
-
-
-@pytest.mark.parametrize("starttls", ["required", "opportunistic"])
-def test_starttls_without_a_name_to_verify_fails_before_there_is_a_connection(
-    starttls: Any,
-) -> None:
-    """B12: over sock or path there is no telling who the server should be."""
-    with pytest.raises(SMTPArgumentError, match="server_hostname"):
-        SMTP(path="/run/smtp", starttls=starttls)
-    SMTP(path="/run/smtp", starttls=starttls, server_hostname="mx.example")
-    ours, theirs = socket.socketpair()
-    with ours, theirs, pytest.raises(SMTPArgumentError, match="server_hostname"):
-        SMTP(sock=ours, starttls=starttls)
 
 
 @pytest.mark.parametrize("name", ["", ".mx.example", "mx\0.example", "a..b", "x" * 64])

@@ -375,7 +375,8 @@ async def test_over_a_socket_of_the_callers_the_name_to_verify_is_the_one_given(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, names: dict[str, str]
 ) -> None:
     """B12: it is server_hostname, else hostname."""
-    async with serve(script(AGREED), tls=server_tls) as server:
+    text = script(AGREED, "C: EHLO client.example\nS: 250 mx")
+    async with serve(text, tls=server_tls) as server:
         sock = socket.create_connection((server.host, server.port))
         client = SMTP(
             sock=sock,
@@ -390,7 +391,8 @@ async def test_over_a_socket_of_the_callers_the_name_to_verify_is_the_one_given(
 
 async def test_no_password_is_shown_over_a_socket_of_the_callers() -> None:
     """B04: what listens on loopback may be a forwarder to another machine."""
-    text = script(OFFERED + "PLAIN LOGIN", "C: <hangup>")
+    offer = "S: 250-mx\nS: 250 AUTH PLAIN"
+    text = f"S: 220 mx\nC: EHLO client.example\n{offer}\nC: <hangup>"
     async with serve(text) as server:
         sock = socket.create_connection((server.host, server.port))
         client = SMTP(sock=sock, fqdn="client.example", **LOGIN)
@@ -572,7 +574,7 @@ async def test_a_refused_token_is_refreshed_once(
 @pytest.fixture
 def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the server be on another machine, as far as the client knows."""
-    monkeypatch.setattr(securing, "is_local", lambda _: False)
+    monkeypatch.setattr(securing, "is_local", lambda *_, **__: False)
 
 
 @pytest.mark.usefixtures("far_away")

@@ -511,7 +511,7 @@ async def test_within_a_transaction_nobody_logs_in(cut_client: Any) -> None:
 async def test_a_password_does_not_cross_the_network_in_clear(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(securing, "is_local", lambda _: False)
+    monkeypatch.setattr(securing, "is_local", lambda *_, **__: False)
     async with client(f"""{ANNOUNCED}
         C: NOOP
         S: 250 ok
@@ -530,7 +530,7 @@ async def test_a_password_crosses_where_it_may(
     client_tls: ssl.SSLContext,
     encrypted: bool,
 ) -> None:
-    monkeypatch.setattr(securing, "is_local", lambda _: False)
+    monkeypatch.setattr(securing, "is_local", lambda *_, **__: False)
     options: dict[str, Any] = (
         {
             "make": SMTP_SSL,

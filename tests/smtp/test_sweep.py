@@ -75,7 +75,7 @@ from smtplibaio import (
     SMTPTimeoutError,
     SMTPTLSError,
 )
-from smtplibaio.wire import opening
+from smtplibaio.wire import dialling
 
 
 @pytest.fixture
@@ -740,7 +740,7 @@ async def test_a_cancelled_race_of_addresses_leaves_no_socket(
     stage: Stage, when: When, again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """E01: the first address never answers, the second does."""
-    monkeypatch.setattr(opening, "HAPPY_EYEBALLS_DELAY", 0.01)
+    monkeypatch.setattr(dialling, "HAPPY_EYEBALLS_DELAY", 0.01)
     for number in itertools.count():
         async with StrictServer() as server:
             with mute_address(server.port):

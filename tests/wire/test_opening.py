@@ -18,19 +18,14 @@ import pytest
 from conversation import serve
 
 from smtplibaio import (
-    SMTPArgumentError,
     SMTPConnectionError,
     SMTPConnectionRefusedError,
     SMTPTimeoutError,
     SMTPTLSError,
 )
-from smtplibaio.wire import opening
-from smtplibaio.wire.opening import (
-    Endpoint,
-    address_literal,
-    is_local,
-    open_connection,
-)
+from smtplibaio.wire import dialling
+from smtplibaio.wire.endpoint import Endpoint
+from smtplibaio.wire.opening import address_literal, is_local, open_connection
 from smtplibaio.wire.tls import default_context
 
 OK, REFUSED, HOLE, UNREACHABLE = (
@@ -48,73 +43,6 @@ REFUSES, SILENT, NO_WAY = (
 GREETING_ONLY = """
     S: 220 hi
     """
-
-
-# Where to
-
-
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
-        ({"hostname": ""}, "empty"),
-        ({"hostname": "a\r\nb"}, r"U\+000D"),
-        ({"hostname": "a\0b"}, r"U\+0000"),
-        ({"hostname": b"host"}, "bytes"),
-        ({"port": 0}, "between"),
-        ({"port": 65536}, "between"),
-        ({"port": "25"}, "number"),
-        ({"port": True}, "number"),
-        ({"sock": socket.socket, "path": "/p"}, "not both"),
-        ({"path": 5}, "path"),
-        ({"source_address": "127.0.0.1"}, "host, port"),
-        ({"source_address": (25, "127.0.0.1")}, "host, port"),
-        ({"path": "/p", "context": default_context()}, "server_hostname"),
-        ({"sock": socket.socket, "context": default_context()}, "server_hostname"),
-    ],
-)
-def test_an_endpoint_that_is_none_is_refused(
-    arguments: dict[str, Any], why: str
-) -> None:
-    with pytest.raises(SMTPArgumentError, match=why):
-        Endpoint(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "shown", "verified"),
-    [
-        ({}, "localhost:25", "localhost"),
-        ({"hostname": "::1"}, "[::1]:25", "::1"),
-        ({"path": "/run/smtp"}, "/run/smtp", None),
-        ({"hostname": "mx.example", "port": 65535}, "mx.example:65535", "mx.example"),
-        ({"context": default_context()}, "localhost:25", "localhost"),
-        (
-            {"context": default_context(), "server_hostname": "mx.example"},
-            "localhost:25",
-            "mx.example",
-        ),
-        (
-            {
-                "path": "/p",
-                "context": default_context(),
-                "server_hostname": "mx.example",
-            },
-            "/p",
-            "mx.example",
-        ),
-        ({"server_hostname": "mx.example"}, "localhost:25", "mx.example"),
-        ({"hostname": "mx.example."}, "mx.example.:25", "mx.example"),
-        (
-            {"hostname": "b\xfccher.example"},
-            "b\xfccher.example:25",
-            "xn--bcher-kva.example",
-        ),
-    ],
-)
-def test_an_endpoint_knows_its_name_and_which_one_tls_verifies(
-    arguments: dict[str, Any], shown: str, verified: str | None
-) -> None:
-    endpoint = Endpoint(**arguments)
-    assert (str(endpoint), endpoint.name_to_verify) == (shown, verified)
 
 
 # Which address
@@ -168,7 +96,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
-    monkeypatch.setattr(opening, "HAPPY_EYEBALLS_DELAY", 0.02)
+    monkeypatch.setattr(dialling, "HAPPY_EYEBALLS_DELAY", 0.02)
     return as_these
 
 
@@ -234,7 +162,7 @@ async def test_a_second_address_is_not_tried_while_the_first_has_its_time(
     resolve: Resolve, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """E27: the other addresses are for hosts that do not answer."""
-    monkeypatch.setattr(opening, "HAPPY_EYEBALLS_DELAY", 60)
+    monkeypatch.setattr(dialling, "HAPPY_EYEBALLS_DELAY", 60)
     resolve(OK, UNREACHABLE)
     attempts: list[str] = []
     loop = asyncio.get_running_loop()
@@ -293,7 +221,7 @@ async def test_an_ipv6_address_needs_none_either(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(socket, "getaddrinfo")
-    found = await opening._resolve("::1", 25)
+    found = await dialling.resolve("::1", 25)
     assert found == [(socket.AF_INET6, ("::1", 25))]
 
 
@@ -460,14 +388,6 @@ async def test_a_small_write_does_not_wait_for_an_acknowledgement(
     await protocol.close()
 
 
-async def test_a_socket_of_another_kind_is_a_connection_error() -> None:
-    with (
-        socket.socket(type=socket.SOCK_DGRAM) as sock,
-        pytest.raises((SMTPConnectionError, SMTPArgumentError)),
-    ):
-        await open_connection(Endpoint(sock=sock), 5)
-
-
 # TLS from the first octet on
 
 
@@ -606,3 +526,14 @@ def test_the_clients_address_is_spelt_as_a_literal(
 def test_loopback_and_unix_sockets_are_local(peername: object, expected: bool) -> None:
     transport = asyncio.BaseTransport(extra={"peername": peername})
     assert is_local(transport) is expected
+
+
+@pytest.mark.parametrize(
+    ("peername", "expected"),
+    [(("127.0.0.1", 25), False), (("::1", 25, 0, 0), False), ("", True), (None, False)],
+)
+def test_behind_a_proxy_or_a_socket_of_the_callers_loopback_is_not_local(
+    peername: object, expected: bool
+) -> None:
+    transport = asyncio.BaseTransport(extra={"peername": peername})
+    assert is_local(transport, is_direct=False) is expected

@@ -11,7 +11,7 @@ from ..events import Listener
 from ..exceptions import SMTPArgumentError
 from ..sasl.choice import BEARER_MECHANISMS, PASSWORD_MECHANISMS, check_names
 from ..timeouts import Timeouts
-from ..wire.opening import Endpoint
+from ..wire.endpoint import Endpoint
 
 __all__ = ["Credentials", "Settings", "StartTLS", "Token"]
 
@@ -75,10 +75,6 @@ class Settings:
             )
         if self.endpoint.context is not None and self.starttls != "never":
             raise SMTPArgumentError("TLS from the first octet on leaves no STARTTLS")
-        if self.starttls != "never" and self.endpoint.name_to_verify is None:
-            raise SMTPArgumentError(
-                "STARTTLS over sock or path needs server_hostname, the name to verify"
-            )
         if self.chunking not in (True, False, None):
             raise SMTPArgumentError(
                 f"chunking is True, False or None, not {self.chunking!a}"

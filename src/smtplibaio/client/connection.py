@@ -31,7 +31,8 @@ from ..exceptions import (
 )
 from ..grammar.replies import Reply
 from ..timeouts import Timeouts
-from ..wire.opening import Endpoint, open_connection
+from ..wire.endpoint import Endpoint
+from ..wire.opening import open_connection
 from ..wire.protocol import SMTPProtocol
 from ..wire.tls import tls_error, unverified_context
 
@@ -207,7 +208,7 @@ class Connection:
         endpoint = self.endpoint
         if endpoint.context is not None or endpoint.sock is not None:
             return
-        name = endpoint.name_to_verify or "localhost"
+        name = endpoint.name_to_verify
         probe = replace(endpoint, context=unverified_context(), server_hostname=name)
         try:
             limit = min(PROBE_TIMEOUT, self._timeouts.connect or PROBE_TIMEOUT)

@@ -157,10 +157,6 @@ class SecuredClient(Client):
         self, protocol: SMTPProtocol, context: ssl.SSLContext | None
     ) -> Reply:
         name = self._settings.endpoint.name_to_verify
-        if name is None:
-            raise SMTPArgumentError(
-                "STARTTLS over sock or path needs server_hostname, the name to verify"
-            )
         if self.is_encrypted:
             raise SMTPArgumentError("the connection is encrypted already")
         session = await self._introduced(protocol)
@@ -324,7 +320,9 @@ class SecuredClient(Client):
         return is_verified(protocol.transport) or self._is_exempt(protocol)
 
     def _is_exempt(self, protocol: SMTPProtocol) -> bool:
-        return self._settings.allow_cleartext_auth or is_local(protocol.transport)
+        return self._settings.allow_cleartext_auth or is_local(
+            protocol.transport, is_direct=self._settings.endpoint.is_direct
+        )
 
 
 def _is_refused(exc: Exception) -> bool:
