@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import trustme
 from conversation import CUTS, client, serve, session
 
@@ -28,6 +29,13 @@ def open_sockets() -> set[str]:
 
 
 @pytest.fixture(autouse=True)
+def a_loop_is_for_coroutines(request: pytest.FixtureRequest) -> None:
+    """Look behind a test that is a coroutine; the others need no loop."""
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("nothing_is_left_behind")
+
+
+@pytest.fixture
 async def nothing_is_left_behind() -> AsyncIterator[None]:
     """Fail a test that leaves a task, a socket or a complaint of the loop."""
     loop = asyncio.get_running_loop()
