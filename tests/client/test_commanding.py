@@ -246,10 +246,10 @@ async def test_what_was_not_announced_is_not_sent(call: Call, extension: str) ->
 @pytest.mark.parametrize(
     "call",
     [
-        lambda c: c.mail("a"),
+        lambda c: c.mail("a b"),
         lambda c: c.mail(SENDER, "SIZE=1"),
         lambda c: c.mail(SENDER, ["SIZE=1 X"]),
-        lambda c: c.rcpt("b"),
+        lambda c: c.rcpt("b."),
         lambda c: c.rcpt(RECIPIENT, ["NOTIFY=NEVER\r\nDATA"]),
         lambda c: c.data("x" * 500 + "\n" + "x" * 500),
         lambda c: c.data("a\rb: c\n\n"),

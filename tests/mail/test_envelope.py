@@ -83,14 +83,14 @@ def test_an_envelope_has_a_recipient(recipients: Any) -> None:
 @pytest.mark.parametrize(
     ("sender", "recipients"),
     [
-        ("a", ["b@y.example"]),
+        ("a b", ["b@y.example"]),
         (None, ["b@y.example"]),
-        ("a@x.example", "b"),
+        ("a@x.example", "b."),
         ("a@x.example", None),
         ("a@x.example", 5),
         ("a@x.example", b"b@y.example"),
         ("a@x.example", [b"b@y.example"]),
-        ("a@x.example", ["b@y.example", "<c@y.example>"]),
+        ("a@x.example", ["b@y.example", "<c@y.example> d"]),
         ("a@x.example", ["b@y.example", ""]),
         ("a@x.example", "b@y.example, c@y.example"),
     ],
@@ -585,3 +585,18 @@ async def test_lists_can_be_used_for_the_next_mail(
         await smtp.sendmail("a@x.example", "b@y.example", "\nx\n", options)
         await smtp.sendmail("a@x.example", "b@y.example", b"\n....", options)
     assert options == []
+
+
+# What the caller calls a recipient
+
+
+def test_a_recipient_is_called_what_the_caller_calls_it() -> None:
+    """An object by its mailbox; of two spellings of one mailbox the first."""
+    al, bo = Address("Al", "a..l", "y.example"), "Bo <bo@y.example>"
+    envelope = Envelope.of("Me <a@x.example>", [al, bo, " bo@y.example ", "root"])
+    assert envelope.sender == "a@x.example"
+    assert envelope.recipients == {
+        '"a..l"@y.example': '"a..l"@y.example',
+        bo: "bo@y.example",
+        "root": "root",
+    }

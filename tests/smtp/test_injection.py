@@ -220,7 +220,10 @@ async def test_no_character_passes_where_utf8_does(name: str) -> None:
         "b@[IPv6:fe80::1%\u00fc]",
         "b@y.example> NOTIFY=NEVER",
         "b> NOTIFY=NEVER <c@y.example",
-        "<b@y.example>",
+        "<b@y.example> NOTIFY=NEVER",
+        "Bob <b@y.example> NOTIFY=NEVER>",
+        "root> NOTIFY=NEVER",
+        "root NOTIFY=NEVER",
         "b@y.example SIZE=1",
     ],
 )

@@ -1,27 +1,47 @@
-"""The mailbox grammar (RFC 5321 4.1.2), IDNA, and who needs SMTPUTF8.
+"""What an address is given as, the mailbox in it, IDNA, and who needs SMTPUTF8.
 
-An envelope address is data. It is checked as a whole and sent as it is; it never goes
-through a parser of display names, which would find another address in it. The one
-thing that changes on its way is a domain beyond ASCII: it travels as A-labels
-(RFC 5891), for which no server needs an extension.
+Rules:
+
+1. An address is a mailbox (RFC 5321 4.1.2), or a mailbox in angle brackets behind an
+   optional display name, as `str(email.headerregistry.Address(...))` spells it. It is
+   checked as a whole, by the grammar here: a parser that looks for an address in a text
+   finds another one.
+2. The mailbox is sent as it stands. The one thing that changes on its way is a domain
+   beyond ASCII: it travels as A-labels (RFC 5891), for which no server needs an
+   extension.
+3. An object with `addr_spec` means that mailbox. `addr_spec` loses the quotes that a
+   local part needs for its dots ("user..name"); they are given back.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from functools import cache
+from typing import Any, Protocol
 
-from ..exceptions import SMTPArgumentError
+from ..exceptions import SMTPArgumentError, printable
 
 __all__ = [
+    "AddressLike",
     "address_of",
     "forward_path",
     "needs_smtputf8",
     "reverse_path",
     "to_a_labels",
 ]
+
+
+class HasAddrSpec(Protocol):
+    """An object such as `email.headerregistry.Address`."""
+
+    @property
+    def addr_spec(self) -> str:
+        """The mailbox."""
+
+
+#: What an address is given as.
+AddressLike = str | HasAddrSpec
 
 # RFC 5321 4.1.2:
 #
@@ -35,61 +55,81 @@ __all__ = [
 #    Domain         = sub-domain *("." sub-domain)
 #    sub-domain     = Let-dig [Ldh-str]
 #
-# with RFC 6531 3.3, which adds UTF8-non-ascii to atext and qtextSMTP. One deviation:
-# "_" within labels, for hosts that have it in their name and receive mail.
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]"
+# with RFC 6531 3.3, which adds UTF8-non-ascii to atext and qtextSMTP. Two deviations:
+# "_" within labels, for hosts that have it in their name and receive mail; and a local
+# part alone, a Dot-string in ASCII: RFC 5321 4.1.1.3 knows "<Postmaster>" only, but
+# servers take "<root>" for a mailbox of their own host, and who calls it names it so.
+#
+# The classes are spelt by what is not in them, for they compile a hundred times faster.
+_ATEXT = r"""[^\x00-\x20"(),.:;<>@\[\\\]\x7f-\xa0]"""
 _DOT_STRING = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
-_QUOTED_STRING = r'"(?:[\x20-\x21\x23-\x5b\x5d-\x7e\u00a1-\U0010ffff]|\\[\x20-\x7e])*"'
+_QUOTED_STRING = r'"(?:[^"\\\x00-\x1f\x7f-\xa0]|\\[\x20-\x7e])*"'
+_LOCAL_PART = rf"{_DOT_STRING}|{_QUOTED_STRING}"
 _LABEL = r"[A-Za-z0-9_]+(?:-+[A-Za-z0-9_]+)*"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_LOCAL_PART = re.compile(rf"{_DOT_STRING}|{_QUOTED_STRING}")
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 
-#: Nearly every address there is; what does not match is looked at part by part.
-_COMMON = re.compile(
-    r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*"
-    r"@[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)*"
-)
+# What may stand before an angle bracket: quoted strings, and words without specials.
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_DISPLAY_NAME = rf'(?:"(?:[^"\\{_CONTROLS}]|\\[^{_CONTROLS}])*"|[^<>@,;:"{_CONTROLS}])*'
 
 # RFC 5321 4.1.3, General-address-literal
 # (less the characters that could close the path early for a lax reader)
-_TAGGED_LITERAL = re.compile(
-    r"[A-Za-z0-9-]*[A-Za-z0-9]:[\x21\x23-\x3b\x3d\x3f-\x5a\x5e-\x7e]+"
-)
+_TAGGED_LITERAL = r"[A-Za-z0-9-]*[A-Za-z0-9]:[\x21\x23-\x3b\x3d\x3f-\x5a\x5e-\x7e]+"
+
+
+@cache
+def _common() -> re.Pattern[str]:
+    """Compile what nearly every address matches; what does not is taken apart."""
+    return re.compile(
+        r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*"
+        r"@[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)*"
+    )
 
 
 def reverse_path(sender: object) -> str:
     """Give the mailbox that MAIL carries; "" for the null reverse-path.
 
     Args:
-        sender: An address ("a@b.example"), an object with `addr_spec`, such as
-            `email.headerregistry.Address`, or "" (or "<>") for no sender at all.
+        sender: An address ("a@b.example", "Alice <a@b.example>"), an object with
+            `addr_spec`, such as `email.headerregistry.Address`, or "" (or "<>") for no
+            sender at all.
 
     Raises:
-        SMTPArgumentError: It is no mailbox; the text says why.
+        SMTPArgumentError: There is no mailbox in it; the text says why.
     """
     text = address_of(sender)
-    return "" if text in ("", "<>") else _mailbox(text, "the sender")
+    is_null = isinstance(text, str) and text.strip(" ") in ("", "<>")
+    return "" if is_null else _mailbox(text, "the sender")
 
 
 def forward_path(recipient: object) -> str:
     """Give the mailbox that RCPT carries.
 
     Args:
-        recipient: An address, or an object with `addr_spec`. "Postmaster" is the one
-            that needs no domain (RFC 5321 4.1.1.3).
+        recipient: An address, or an object with `addr_spec`. A local part alone, such
+            as "root" or "Postmaster", is a mailbox of the server's own host.
 
     Raises:
-        SMTPArgumentError: It is no mailbox; the text says why.
+        SMTPArgumentError: There is no mailbox in it; the text says why.
     """
-    text = address_of(recipient)
-    if isinstance(text, str) and text.lower() == "postmaster":
-        return text
-    return _mailbox(text, "the recipient")
+    return _mailbox(address_of(recipient), "the recipient")
 
 
 def address_of(given: Any) -> Any:
-    """Give the text of an address: it itself, or its `addr_spec`."""
-    return given if type(given) is str else getattr(given, "addr_spec", given)
+    """Give the text of an address: it itself, or the mailbox of an object."""
+    if type(given) is str:
+        return given
+    mailbox = getattr(given, "addr_spec", given)
+    if mailbox is given or not isinstance(mailbox, str):
+        return mailbox
+    local_part, at, domain = mailbox.rpartition("@")
+    if not local_part or re.fullmatch(_LOCAL_PART, local_part):
+        return mailbox
+    return _quoted(local_part) + at + domain
+
+
+def _quoted(local_part: str) -> str:
+    return '"' + local_part.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def needs_smtputf8(mailbox: str) -> bool:
@@ -97,52 +137,94 @@ def needs_smtputf8(mailbox: str) -> bool:
     return not mailbox.isascii()
 
 
-def _mailbox(text: object, what: str) -> str:
-    if not isinstance(text, str):
+def _mailbox(given: object, what: str) -> str:
+    if not isinstance(given, str):
         raise SMTPArgumentError(
-            f"{what} is a str such as 'user@host.example', not {type(text).__name__}"
+            f"{what} is a str such as 'user@host.example', not {type(given).__name__}"
         )
-    if _COMMON.fullmatch(text):
+    text = str.__str__(given)  # a subclass may be formatted as another text
+    if _common().fullmatch(text):
         return text
-    local_part, at, domain = text.rpartition("@")
+    return _bare_mailbox(text, _without_name(text, what), what)
+
+
+def _without_name(text: str, what: str) -> str:
+    """Give what should be the mailbox: the text, or what is in its angle brackets."""
+    bare = text.strip(" ")
+    name = re.match(_DISPLAY_NAME, bare)
+    rest = bare[name.end() :] if name else bare
+    if not rest.startswith("<"):
+        return bare
+    if rest == "<>":
+        raise _fault(what, text, "has no mailbox in its angle brackets")
+    if not rest.endswith(">"):
+        raise _fault(what, text, f"does not end with its angle bracket: {_ONE_ADDRESS}")
+    return rest[1:-1]
+
+
+def _bare_mailbox(text: str, mailbox: str, what: str) -> str:
+    local_part, at, domain = mailbox.rpartition("@")
+    if not at and mailbox.isascii() and re.fullmatch(_DOT_STRING, mailbox):
+        return mailbox
+    _check_characters(what, text, mailbox)
     if not at or not local_part:
-        raise _fault(what, text, "is not of the form local-part@domain")
-    _check_characters(what, text, local_part)
-    if not _LOCAL_PART.fullmatch(local_part):
-        raise _fault(what, text, f"has a local part that is none: {_hint(text)}")
+        raise _fault(
+            what, text, f"is not of the form local-part@domain: {_ONE_ADDRESS}"
+        )
+    if not re.fullmatch(_LOCAL_PART, local_part):
+        why = f"has a local part that is not valid: {_hint(text, local_part, domain)}"
+        raise _fault(what, text, why)
     return f"{local_part}@{_wire_domain(what, text, domain)}"
 
 
-def _check_characters(what: str, text: str, local_part: str) -> None:
-    for index, c in enumerate(local_part):
+def _check_characters(what: str, text: str, mailbox: str) -> None:
+    for c in mailbox:
         # Cc, Cs: controls and surrogates. Zl, Zp, and Zs but for the ASCII space: what
         # some software takes for a line end or a blank.
         if c != " " and unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp", "Zs"}:
-            raise _fault(what, text, f"has U+{ord(c):04X} at index {index}")
+            raise _fault(what, text, f"has U+{ord(c):04X} at index {text.index(c)}")
 
 
-def _hint(text: str) -> str:
-    if "<" in text or text.endswith(">"):
-        return "pass the bare address, without a name and angle brackets"
-    return "spaces and special characters are only allowed within double quotes"
+_ONE_ADDRESS = """\
+pass one address, as 'user@host.example' or 'Name <user@host.example>'"""
+
+_A_LIST = """\
+pass several addresses as a list, and put a name with a comma in double quotes"""
+
+
+def _hint(text: str, local_part: str = "", domain: str = "") -> str:
+    """Say what to pass instead."""
+    if "," in text or ";" in text or text.count("<") > 1:
+        return _A_LIST
+    if set(text) & set("<>:"):
+        return _ONE_ADDRESS
+    if local_part and not local_part.startswith('"'):
+        quoted = printable(f"{_quoted(local_part)}@{domain}")
+        return (
+            "blanks, special characters and dots that have no text on both sides need "
+            f"double quotes, as {quoted}; a name stands before angle brackets"
+        )
+    return _ONE_ADDRESS
 
 
 def _wire_domain(what: str, text: str, domain: str) -> str:
     if domain.startswith("[") and domain.endswith("]"):
         if not _is_address_literal(domain[1:-1]):
-            raise _fault(what, text, "has an address literal that is none")
+            raise _fault(what, text, "has an address literal that is not valid")
         return domain
     try:
         wire = domain if domain.isascii() else to_a_labels(domain)
     except SMTPArgumentError as exc:
         why = f"has a domain that IDNA refuses: {exc.__cause__}"
         raise _fault(what, text, why) from exc
-    if not _DOMAIN.fullmatch(wire):
-        raise _fault(what, text, f"has a domain that is none: {_hint(text)}")
+    if not re.fullmatch(_DOMAIN, wire):
+        raise _fault(what, text, f"has a domain that is not valid: {_hint(text)}")
     return wire
 
 
 def _is_address_literal(literal: str) -> bool:
+    from ipaddress import IPv4Address, IPv6Address  # few addresses have one
+
     tag, colon, rest = literal.partition(":")
     try:
         if not colon:
@@ -151,7 +233,7 @@ def _is_address_literal(literal: str) -> bool:
             IPv6Address(rest)
             return "%" not in rest  # a zone, in which ipaddress takes anything
         else:
-            return _TAGGED_LITERAL.fullmatch(literal) is not None
+            return re.fullmatch(_TAGGED_LITERAL, literal) is not None
     except ValueError:
         return False
     return True
