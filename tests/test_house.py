@@ -48,7 +48,10 @@ RULES = [
 ]
 
 #: Lines of code of a file, its docstrings, comments and empty lines not counted.
-MOST_LINES = 300
+MOST_LINES = 330
+
+#: The facade holds one idea, in many methods of two lines.
+MOST_LINES_OF = {"smtp": 460}
 
 
 def room_of(path: Path) -> str:
@@ -146,7 +149,7 @@ def test_the_rules_know_no_loop_and_no_socket(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_file_holds_two_ideas(path: Path) -> None:
-    assert code_lines(path) <= MOST_LINES
+    assert code_lines(path) <= MOST_LINES_OF.get(name_of(path), MOST_LINES)
 
 
 @pytest.mark.parametrize(

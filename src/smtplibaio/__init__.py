@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     )
     from .grammar.extensions import Extensions
     from .grammar.replies import EnhancedStatus, Reply
-    from .mail.mail import Mail, Outcome
-    from .mail.result import SendResult
-    from .smtp import SMTP, SMTP_SSL
+    from .mail.mail import Mail
+    from .mail.result import Outcome, SendResult
+    from .smtp import LMTP, SMTP, SMTP_SSL
     from .timeouts import Timeouts
 
 __all__ = [
+    "LMTP",
     "SMTP",
     "SMTP_SSL",
     "EnhancedStatus",
@@ -67,9 +68,10 @@ _HOME = {
     "EnhancedStatus": "grammar.replies",
     "Extensions": "grammar.extensions",
     "Mail": "mail.mail",
-    "Outcome": "mail.mail",
+    "Outcome": "mail.result",
     "Pipeline": "client.pipeline",
     "Reply": "grammar.replies",
+    "LMTP": "smtp",
     "SMTP": "smtp",
     "SMTPArgumentError": "exceptions",
     "SMTPAuthenticationError": "exceptions",

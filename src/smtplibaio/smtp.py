@@ -1,4 +1,4 @@
-"""The facade: what a session is made with, and the names that callers know.
+"""The facade: what a client is made with, and the names that callers know.
 
 Rules:
 
@@ -6,41 +6,61 @@ Rules:
    never interleaved with anything of another. Commands that are given one by one
    (`mail`, `rcpt`, `data`) take turns one by one.
 2. What cannot work fails before a byte is written.
+3. Configuration is frozen at construction. What a session learns dies with it; the
+   client can connect again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self
 
 from .client.config import Credentials, Settings, StartTLS, Token
-from .client.mailing import MailingClient
+from .client.connection import Connection
+from .client.credentials import auth, authenticate_with, check_password
+from .client.outcomes import Course, Outcomes
+from .client.pipeline import Pipeline
+from .client.session import Learnt, own_name
+from .content.email import prepare
 from .content.forms import Content, Message
+from .content.progress import ProgressCallback
 from .events import Listener
-from .exceptions import SMTPArgumentError
+from .exceptions import SMTPArgumentError, SMTPConnectionLostError, SMTPProtocolError
 from .grammar import commands
+from .grammar.addresses import forward_path, reverse_path
 from .grammar.extensions import Extensions
+from .grammar.parameters import Notify
 from .grammar.replies import Reply
 from .grammar.uri import port_number
+from .mail.envelope import Envelope
+from .mail.mail import Mail
+from .mail.result import SendResult
+from .sasl.mechanism import Mechanism
 from .timeouts import Timeouts
 from .url import Configuration, read_environment, read_url
 from .wire.endpoint import Endpoint, Proxy
-from .wire.tls import default_context
+from .wire.opening import address_literal
+from .wire.tls import default_context, is_verified
 
-__all__ = ["SMTP", "SMTP_SSL"]
+__all__ = ["LMTP", "SMTP", "SMTP_SSL"]
 
 _DEFAULT_TIMEOUTS = Timeouts()
 
 
-class SMTP(MailingClient):
-    """Hold one SMTP session.
+class SMTP:
+    """A client of one SMTP server.
 
     An object can be made outside a loop, be used by many tasks at once, and connect
     again after it was closed. `async with` connects, and at the end says QUIT and
-    closes without waiting for the reply.
+    closes without waiting for the reply; several tasks may be within it, and the last
+    to leave closes.
 
     Args:
         hostname: Name or address of the server.
@@ -81,6 +101,8 @@ class SMTP(MailingClient):
         SMTPArgumentError: A value that is none.
     """
 
+    _is_lmtp = False
+
     def __init__(
         self,
         hostname: str = "localhost",
@@ -115,21 +137,28 @@ class SMTP(MailingClient):
             server_hostname,
             Proxy.of(proxy),
         )
-        super().__init__(
-            Settings(
-                endpoint=endpoint,
-                name=None if fqdn is None else commands.client_name(fqdn),
-                timeouts=Timeouts.of(timeout),
-                credentials=Credentials.of(username, password, token),
-                mechanisms=mechanisms,
-                starttls=starttls,
-                tls_context=tls_context,
-                pipelining=pipelining,
-                chunking=chunking,
-                allow_cleartext_auth=allow_cleartext_auth,
-                on_event=on_event,
-            )
+        self._settings = Settings(
+            endpoint=endpoint,
+            name=None if fqdn is None else commands.client_name(fqdn),
+            timeouts=Timeouts.of(timeout),
+            credentials=Credentials.of(username, password, token),
+            mechanisms=mechanisms,
+            starttls=starttls,
+            tls_context=tls_context,
+            pipelining=pipelining,
+            chunking=chunking,
+            allow_cleartext_auth=allow_cleartext_auth,
+            on_event=on_event,
+            is_lmtp=self._is_lmtp,
         )
+        self._connection = Connection(self._settings)
+
+    def __repr__(self) -> str:
+        state = "connected" if self.is_connected else "not connected"
+        where = f"{self.hostname!r}, {self.port}"
+        if self._settings.endpoint.path is not None:
+            where = f"path={os.fspath(self._settings.endpoint.path)!r}"
+        return f"<{type(self).__name__}({where}): {state}>"
 
     # From a string
 
@@ -170,9 +199,520 @@ class SMTP(MailingClient):
 
     @classmethod
     def _configured(cls, configuration: Configuration) -> SMTP:
-        if configuration.kind != "SMTP":
-            raise SMTPArgumentError("there is no LMTP client yet")
-        return cls(**configuration.options)
+        kind = LMTP if configuration.kind == "LMTP" else cls
+        if not issubclass(kind, cls):
+            raise SMTPArgumentError("lmtp:// URLs are for LMTP and for SMTP.from_url")
+        return kind(**configuration.options)
+
+    # What is known
+
+    @property
+    def hostname(self) -> str:
+        """The name or address of the server, as configured."""
+        return self._settings.endpoint.hostname
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the server, as configured."""
+        return self._settings.endpoint.port
+
+    @property
+    def timeout(self) -> Timeouts:
+        """The limits, as configured."""
+        return self._settings.timeouts
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection; the server may be about to end it."""
+        return self._connection.session is not None
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The transport of the connection; None without one."""
+        session = self._connection.session
+        return None if session is None else session.protocol.transport
+
+    @property
+    def greeting(self) -> Reply | None:
+        """The greeting of the server; None without a connection."""
+        session = self._connection.session
+        return None if session is None else session.greeting
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the server announced in reply to EHLO; empty before that."""
+        return self._learnt.extensions
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the connection is encrypted."""
+        transport = self.transport
+        return transport is not None and bool(transport.get_extra_info("ssl_object"))
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether it is, and the server's certificate and name were verified."""
+        transport = self.transport
+        return transport is not None and is_verified(transport)
+
+    @property
+    def fqdn(self) -> str | None:
+        """The name that EHLO carries; None while it depends on a connection."""
+        name, transport = own_name(self._settings), self.transport
+        return address_literal(transport) if name is None and transport else name
+
+    @property
+    def last_ehlo_response(self) -> Reply | tuple[None, None]:
+        """The last reply to EHLO; `(None, None)` without one."""
+        return self._learnt.ehlo_reply or (None, None)
+
+    @property
+    def last_helo_response(self) -> Reply | tuple[None, None]:
+        """The last reply to HELO; `(None, None)` without one."""
+        return self._learnt.helo_reply or (None, None)
+
+    @property
+    def supports_esmtp(self) -> bool:
+        """Whether the server has answered EHLO."""
+        return self._learnt.ehlo_reply is not None
+
+    @property
+    def esmtp_extensions(self) -> dict[str, str]:
+        """The extensions: keywords in lower case, parameters as one text."""
+        return self.extensions.by_lower_case
+
+    @property
+    def auth_mechanisms(self) -> list[str]:
+        """The SASL mechanisms that the server offers, in lower case."""
+        return [name.lower() for name in self.extensions.auth]
+
+    @property
+    def _learnt(self) -> Learnt:
+        session = self._connection.session
+        return Learnt() if session is None else session.learnt
+
+    # Connecting and closing
+
+    async def connect(self) -> Reply:
+        """Connect to the server and return its greeting (RFC 5321 3.1).
+
+        Then, where the client was made for it, turn to TLS and log in.
+
+        Raises:
+            SMTPConnectionRefusedError: Refused by TCP, or by a greeting but 220.
+            SMTPConnectionError: There is no such host or way, or a connection already.
+            SMTPTLSError: TLS could not be had.
+            SMTPCommandNotSupportedError: STARTTLS is required, and was not announced.
+            SMTPCommandFailedError: STARTTLS is required, and was refused.
+            SMTPLoginError: No mechanism worked.
+            SMTPTimeoutError: It took too long.
+        """
+        return await self._connection.open()
+
+    async def close(self) -> None:
+        """Close the connection, within about a second whatever the server does.
+
+        An operation that is under way in another task fails. Without a connection,
+        nothing happens.
+        """
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        await self._connection.enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._connection.leave(commands.QUIT)
+
+    async def quit(self) -> Reply:
+        """Send QUIT (RFC 5321 4.1.1.10), wait for the reply, and close.
+
+        The connection ends whatever the reply says, and that is what was asked for: a
+        server that closes without a reply, or answers with what is no reply, counts as
+        one that said 221.
+        """
+        async with self._connection.turn() as session:
+            try:
+                limit = self.timeout.quit
+                return await session.protocol.ask(commands.QUIT, limit, "QUIT")
+            except SMTPConnectionLostError as exc:
+                return exc.reply or Reply(221, "the server closed the connection")
+            except SMTPProtocolError as exc:
+                return Reply(221, str(exc))
+            finally:
+                await self.close()
+
+    # Introducing the client
+
+    async def ehlo(self, name: str | None = None) -> Reply:
+        """Send EHLO (RFC 5321 4.1.1.1); what the server announces is in `extensions`.
+
+        Args:
+            name: The client's name; None for `fqdn`.
+
+        Raises:
+            SMTPCommandFailedError: The server knows no EHLO, or not this name.
+        """
+        line = None if name is None else commands.ehlo(name)
+        async with self._connection.turn() as session:
+            return await session.ehlo(line)
+
+    async def helo(self, name: str | None = None) -> Reply:
+        """Send HELO (RFC 5321 4.1.1.1): no extension will be used.
+
+        Args:
+            name: The client's name; None for `fqdn`.
+        """
+        line = None if name is None else commands.helo(name)
+        async with self._connection.turn() as session:
+            return await session.helo(line)
+
+    async def ehlo_or_helo_if_needed(self) -> None:
+        """Send EHLO, or HELO where the server knows no EHLO, unless that was done."""
+        async with self._connection.turn(is_introduced=True):
+            pass
+
+    # TLS and logging in
+
+    async def starttls(self, context: ssl.SSLContext | None = None) -> Reply:
+        """Turn the connection to TLS (RFC 3207), and send EHLO again.
+
+        Args:
+            context: The TLS context; None for the one that the client was made with,
+                or else one that verifies against the system's authorities.
+
+        Returns:
+            The reply to STARTTLS.
+
+        Raises:
+            SMTPCommandNotSupportedError: The server does not announce STARTTLS.
+            SMTPCommandFailedError: It refused.
+            SMTPTLSError: The handshake failed; the connection has ended.
+            SMTPArgumentError: TLS is on already, or a mail transaction is.
+        """
+        async with self._connection.turn() as session:
+            return await session.starttls(context or self._settings.tls_context)
+
+    async def auth(
+        self,
+        username: str | bytes,
+        password: str | bytes,
+        *,
+        mechanisms: Sequence[str] | None = None,
+    ) -> Reply:
+        """Log in with a user name and a password (RFC 4954).
+
+        Of the mechanisms that the server offers, one of each kind is tried: the
+        strongest SCRAM, CRAM-MD5, then PLAIN or else LOGIN.
+
+        Args:
+            username: As the server knows the user.
+            password: The same; text goes out as UTF-8.
+            mechanisms: The only mechanisms to try, in this order; None for those that
+                the client was made with.
+
+        Raises:
+            SMTPLoginError: None of them worked; its `exceptions` say why.
+            SMTPCommandNotSupportedError: The server offers no AUTH.
+            SMTPArgumentError: Within a mail transaction, or a second time; or a
+                credential that cannot be sent.
+        """
+        if mechanisms is None:
+            mechanisms = self._settings.mechanisms
+        names = check_password(username, password, mechanisms)
+        async with self._connection.turn() as session:
+            return await auth(session, username, password, names)
+
+    async def authenticate(self, mechanism: Mechanism) -> Reply:
+        """Log in with a mechanism of `sasl`, or with one of your own.
+
+        Raises:
+            SMTPAuthenticationError: The server refused, or the mechanism did.
+            SMTPCommandNotSupportedError: The server does not offer the mechanism.
+            SMTPTLSError: It would show a listener what it needs to log in.
+            SMTPProtocolError: The server has not proved itself; the connection ended.
+            SMTPArgumentError: Within a mail transaction, or a second time.
+        """
+        async with self._connection.turn() as session:
+            return await authenticate_with(session, mechanism)
+
+    # One mail transaction, command by command
+
+    async def mail(self, sender: object, options: Iterable[str] | None = ()) -> Reply:
+        """Send MAIL (RFC 5321 4.1.1.2).
+
+        Args:
+            sender: An address, or "" for the null reverse-path.
+            options: ESMTP parameters, such as "BODY=8BITMIME".
+
+        Raises:
+            SMTPCommandFailedError: The server refused.
+            SMTPCommandNotSupportedError: A parameter was not announced.
+        """
+        mailbox = reverse_path(sender)
+        checked = commands.parameters(options or (), "options")
+        async with self._connection.turn(is_introduced=True) as session:
+            return await session.mail(mailbox, checked)
+
+    async def rcpt(
+        self, recipient: object, options: Iterable[str] | None = ()
+    ) -> Reply:
+        """Send RCPT (RFC 5321 4.1.1.3); any 2yz is a success, 251 and 252 too.
+
+        Args:
+            recipient: An address.
+            options: ESMTP parameters, such as "NOTIFY=NEVER".
+
+        Raises:
+            SMTPCommandFailedError: The server refused.
+            SMTPCommandNotSupportedError: A parameter was not announced.
+        """
+        mailbox = forward_path(recipient)
+        checked = commands.parameters(options or (), "options")
+        async with self._connection.turn() as session:
+            return await session.rcpt(mailbox, checked)
+
+    async def data(self, message: Message) -> Reply:
+        """Send DATA and the message (RFC 5321 4.1.1.4); return the final reply.
+
+        Args:
+            message: Text (sent as UTF-8), octets, anything with `as_bytes()`, a binary
+                file or an iterable of octets, asynchronous or not. Line ends become
+                CRLF, and dots are stuffed. What a file or an iterable gives is sent as
+                it is read; an error on the way ends the connection.
+
+        Raises:
+            SMTPCommandFailedError: The server refused DATA or the message.
+            SMTPDeliveryUnknownError: All was sent, and no answer came.
+            SMTPArgumentError: The message cannot be sent, or MAIL has announced
+                BINARYMIME, which goes with BDAT only; nothing was sent.
+        """
+        fitted = prepare(message)
+        async with self._connection.turn() as session:
+            return await session.data(message, fitted)
+
+    async def rset(self) -> Reply:
+        """Send RSET (RFC 5321 4.1.1.5): forget the transaction that was begun."""
+        async with self._connection.turn() as session:
+            return await session.rset()
+
+    # Other commands
+
+    async def noop(self, text: str | None = None) -> Reply:
+        """Send NOOP (RFC 5321 4.1.1.9)."""
+        return await self._perform(commands.noop(text))
+
+    async def vrfy(self, address: str) -> Reply:
+        """Send VRFY (RFC 5321 4.1.1.6); 250 and 251 verify, 252 leaves it open."""
+        return await self._perform(commands.vrfy(address, utf8=self._is_utf8))
+
+    async def expn(self, address: str) -> Reply:
+        """Send EXPN (RFC 5321 4.1.1.7); the members are the lines of the reply."""
+        return await self._perform(commands.expn(address, utf8=self._is_utf8))
+
+    async def help(self, command: str | None = None) -> str:
+        """Send HELP (RFC 5321 4.1.1.8) and return the text."""
+        return (await self._perform(commands.help_(command))).message
+
+    async def command(self, verb: str, *args: str) -> Reply:
+        """Send a command that has no method of its own, and return its 2yz reply.
+
+        Raises:
+            SMTPArgumentError: It has one, or may not go on the wire.
+            SMTPCommandFailedError: The server refused.
+        """
+        return await self._perform(commands.other(verb, *args))
+
+    async def _perform(self, line: bytes) -> Reply:
+        async with self._connection.turn() as session:
+            return await session.perform(line)
+
+    @property
+    def _is_utf8(self) -> bool:
+        return "SMTPUTF8" in self.extensions
+
+    # Whole mails
+
+    async def sendmail(
+        self,
+        sender: object,
+        recipients: object,
+        message: Message,
+        mail_options: Iterable[str] | None = (),
+        rcpt_options: Iterable[str] | None = (),
+    ) -> SendResult:
+        """Send a message: MAIL, RCPT, DATA and the content, in one transaction.
+
+        Args:
+            sender: An address, or "" for the null reverse-path.
+            recipients: An address, or an iterable of them.
+            message: As for `data`. A message of the `email` package is encoded as the
+                server needs it, and Bcc does not leave. With BODY=BINARYMIME octets
+                leave as they are.
+            mail_options: ESMTP parameters of MAIL. SIZE, BODY=8BITMIME and SMTPUTF8
+                are added where they are needed and announced.
+            rcpt_options: ESMTP parameters of every RCPT.
+
+        Returns:
+            The refused recipients with their replies; empty if there were none.
+
+        Raises:
+            SMTPNoRecipientError: Every recipient was refused.
+            SMTPCommandFailedError: MAIL, DATA or the message was refused.
+            SMTPCommandNotSupportedError: The mail needs an extension that was not
+                announced; nothing was sent.
+            SMTPArgumentError: An argument may not go on the wire, or the message is
+                larger than the server takes; nothing was sent.
+            SMTPDeliveryUnknownError: All was sent, and no answer came.
+        """
+        envelope = Envelope.of(
+            sender, recipients, mail_options or (), rcpt_options or ()
+        )
+        fitted = prepare(message, is_binary=envelope.is_binary)
+        async with self._connection.turn(is_introduced=True) as session:
+            return await session.send(envelope, message, fitted=fitted)
+
+    send_mail = sendmail
+
+    async def send_message(
+        self,
+        message: Message,
+        sender: object = None,
+        recipients: object = None,
+        *,
+        mail_options: Iterable[str] | None = (),
+        rcpt_options: Iterable[str] | None = (),
+        ret: Literal["FULL", "HDRS"] | None = None,
+        envid: str | None = None,
+        notify: Notify | Iterable[Notify] | None = None,
+        orcpt: Mapping[str, str] | None = None,
+        require_tls: bool = False,
+        deliver_by: tuple[int, str] | None = None,
+        mt_priority: int | None = None,
+        hold_for: int | None = None,
+        hold_until: datetime | None = None,
+        all_or_nothing: bool = False,
+        add_missing: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> SendResult:
+        """Send a message to whom it names, in one transaction.
+
+        A message of the `email` package is encoded as the server needs it: to 7 bit
+        without 8BITMIME, and where its lines are too long. Bcc does not leave.
+
+        Args:
+            message: As for `sendmail`.
+            sender: None for Sender or From, of the newest Resent fields if there are.
+            recipients: None for To, Cc and Bcc of the same.
+            mail_options: Raw ESMTP parameters of MAIL.
+            rcpt_options: Raw ESMTP parameters of every RCPT.
+            ret: What a report of failure returns (RFC 3461).
+            envid: An identifier that reports repeat (RFC 3461).
+            notify: "NEVER", or any of "SUCCESS", "FAILURE", "DELAY" (RFC 3461).
+            orcpt: The original address of each recipient, by recipient (RFC 3461).
+            require_tls: Whether every hop must use verified TLS (RFC 8689).
+            deliver_by: Seconds, and what then: "R" or "N" (RFC 2852).
+            mt_priority: From -9 to 9 (RFC 6710).
+            hold_for: Seconds to hold the mail back (RFC 4865).
+            hold_until: The same as a moment with its time zone (RFC 4865).
+            all_or_nothing: Whether to send nothing if one recipient is refused.
+            add_missing: Whether to add Date and Message-ID (RFC 5322 3.6) to the copy
+                that leaves, where a message object lacks them. Octets, signed messages
+                and messages that have been received stay as they are.
+            progress: Called now and then, at most 20 times a second, with the octets
+                of content that were sent, and their total or None.
+
+        Raises:
+            SMTPRecipientRefusedError: One was, and all were wanted. Where every one
+                was, it is SMTPNoRecipientError all the same.
+            SMTPTLSError: `require_tls`, and the connection is not verified.
+            SMTPException: As `sendmail`.
+        """
+        mail = Mail(
+            message,
+            sender,
+            recipients,
+            mail_options,
+            rcpt_options,
+            ret=ret,
+            envid=envid,
+            notify=notify,
+            orcpt=orcpt,
+            require_tls=require_tls,
+            deliver_by=deliver_by,
+            mt_priority=mt_priority,
+            hold_for=hold_for,
+            hold_until=hold_until,
+            all_or_nothing=all_or_nothing,
+            add_missing=add_missing,
+            progress=progress,
+        )
+        return await self._send(mail)
+
+    async def _send(
+        self, mail: Mail, *, first_reply: float | None = None
+    ) -> SendResult:
+        """Send one mail; `first_reply` is the limit in seconds for its first reply."""
+        envelope = mail.envelope()
+        fitted = prepare(mail.message, is_binary=envelope.is_binary)
+        async with self._connection.turn(is_introduced=True) as session:
+            return await session.send(
+                envelope,
+                mail.message,
+                fitted=fitted,
+                all_or_nothing=mail.all_or_nothing,
+                add_missing=mail.add_missing,
+                progress=mail.progress,
+                first_reply=first_reply,
+            )
+
+    def send_many(
+        self,
+        messages: Iterable[Mail | Message] | AsyncIterable[Mail | Message],
+        *,
+        window: int = 1,
+    ) -> Outcomes:
+        """Send mails on this connection, in as few turns as there can be.
+
+        `async for outcome in client.send_many(mails)` sends them as the outcomes are
+        asked for, and gives those in the order of the mails. A mail that is refused, or
+        cannot be sent, is an outcome and not an exception; after the connection is lost
+        the rest are "not sent". The session belongs to the loop until it is left.
+
+        Args:
+            messages: `Mail` objects, or messages that name their sender and recipients.
+                They are taken as they are sent, no more than `window` ahead.
+            window: 1 has the content of a mail leave together with the commands of the
+                next: one turn a mail. More, where the server offers PIPELINING and
+                CHUNKING, is how many mails may be on their way without an answer. That
+                is for a relay that is known to keep to RFC 3030, and reads the octets
+                of a BDAT that it refuses: another would take them for commands.
+
+        Raises:
+            SMTPArgumentError: `messages` is no iterable, or `window` no number.
+            SMTPConnectionError: There is no connection.
+            Exception: What `messages` raises, or what the content of a mail is read
+                from.
+        """
+        return Outcomes(Course(self._connection, messages, window))
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[Pipeline]:
+        """Give commands without waiting for each reply: `async with c.pipeline() as p`.
+
+        The session belongs to the block. Where the server does not offer PIPELINING,
+        the same code runs one command at a time.
+        """
+        async with (
+            self._connection.turn(is_introduced=True) as session,
+            Pipeline(session) as pipeline,
+        ):
+            yield pipeline
 
     # What smtplibaio 2 had besides
 
@@ -254,3 +794,73 @@ class SMTP_SSL(SMTP):
         if "tls_context" in options:
             options["context"] = options.pop("tls_context")
         return super()._configured(Configuration(configuration.kind, options))
+
+
+class LMTP(SMTP):
+    """A client of one LMTP server (RFC 2033), which hands mail to its mailboxes.
+
+    It says LHLO where SMTP says EHLO, and gets a final reply for every recipient that
+    was accepted: `SendResult.replies` has them. Everything else is as for `SMTP`.
+
+    Args:
+        hostname: Name or address of the server.
+        port: Its TCP port; never 25, which is for SMTP (RFC 2033 1).
+        path: The path of a Unix socket to connect to instead.
+
+    Raises:
+        SMTPArgumentError: The port is 25, or a value is not valid.
+    """
+
+    _is_lmtp = True
+
+    def __init__(
+        self,
+        hostname: str = "localhost",
+        port: int | str = 24,
+        fqdn: str | None = None,
+        timeout: Timeouts | float | None = _DEFAULT_TIMEOUTS,
+        *,
+        username: str | bytes | None = None,
+        password: str | bytes | None = None,
+        token: Token | None = None,
+        mechanisms: Sequence[str] | None = None,
+        starttls: StartTLS = "never",
+        tls_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        source_address: tuple[str, int] | None = None,
+        sock: socket.socket | None = None,
+        path: str | os.PathLike[str] | None = None,
+        pipelining: bool = True,
+        chunking: bool | None = None,
+        allow_cleartext_auth: bool = False,
+        on_event: Listener | None = None,
+        tls: bool = False,
+        proxy: str | None = None,
+    ) -> None:
+        if path is None and sock is None and port_number(port) == 25:
+            # RFC 2033 1: port 25 stays with SMTP.
+            raise SMTPArgumentError(
+                "port 25 is for SMTP: LMTP has a port of its own, often 24"
+            )
+        super().__init__(
+            hostname,
+            port,
+            fqdn,
+            timeout,
+            username=username,
+            password=password,
+            token=token,
+            mechanisms=mechanisms,
+            starttls=starttls,
+            tls_context=tls_context,
+            server_hostname=server_hostname,
+            source_address=source_address,
+            sock=sock,
+            path=path,
+            pipelining=pipelining,
+            chunking=chunking,
+            allow_cleartext_auth=allow_cleartext_auth,
+            on_event=on_event,
+            tls=tls,
+            proxy=proxy,
+        )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from bare_server import Streams, streams
 from conversation import client, until
+from smtplibaio.mail.planning import Body
 
 from smtplibaio import (
     SMTP,
@@ -31,7 +32,6 @@ from smtplibaio.client.content_writer import MAX_CHUNKS, send_content
 from smtplibaio.client.dialogue import group_of
 from smtplibaio.content.canonical import BLOCK
 from smtplibaio.content.forms import Content
-from smtplibaio.mail.planning import Body
 
 HELLO = "S: 220 hi\nC: EHLO client.example\nS: 250 mx\n"
 LINE = b"x" * 62 + b"\r\n"

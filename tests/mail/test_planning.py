@@ -9,6 +9,7 @@ import pytest
 from conversation import client
 from hypothesis import given
 from hypothesis import strategies as st
+from smtplibaio.mail.planning import Body, Plan, Terms, make_plan
 
 from smtplibaio import (
     SMTPArgumentError,
@@ -22,7 +23,6 @@ from smtplibaio.grammar.commands import DATA, ends_group
 from smtplibaio.grammar.extensions import Extensions
 from smtplibaio.grammar.parameters import Parameters
 from smtplibaio.mail.envelope import Envelope
-from smtplibaio.mail.planning import Body, Plan, Terms, make_plan
 
 MAIL = b"MAIL FROM:<a@x.example>\r\n"
 RCPT = b"RCPT TO:<b@y.example>\r\n"

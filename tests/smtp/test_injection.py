@@ -59,7 +59,7 @@ class Recorder:
 @contextmanager
 def recorded(smtp: SMTP) -> Iterator[list[bytes]]:
     """Record what a client writes."""
-    protocol = smtp._connection.protocol
+    protocol = smtp._connection.session.protocol
     assert protocol is not None
     recorder = Recorder(protocol.transport)
     protocol.transport = recorder  # type: ignore[assignment]

@@ -27,7 +27,7 @@ from smtplibaio import (
     Timeouts,
     sasl,
 )
-from smtplibaio.client import securing
+from smtplibaio.client import credentials
 
 Call = Callable[[SMTP], Awaitable[Any]]
 
@@ -287,10 +287,10 @@ async def test_what_a_pipeline_leaves_open_sendmail_resets(cut_client: Any) -> N
         S: 250 ok
         S: 250 b
         C: RSET
-        S: 250 ok
         C: MAIL FROM:<a@x.example>
         C: RCPT TO:<b@y.example>
         C: DATA
+        S: 250 reset
         S: 250 ok
         S: 250 ok
         S: 354 go ahead
@@ -511,7 +511,7 @@ async def test_within_a_transaction_nobody_logs_in(cut_client: Any) -> None:
 async def test_a_password_does_not_cross_the_network_in_clear(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(securing, "is_local", lambda *_, **__: False)
+    monkeypatch.setattr(credentials, "is_local", lambda *_, **__: False)
     async with client(f"""{ANNOUNCED}
         C: NOOP
         S: 250 ok
@@ -530,7 +530,7 @@ async def test_a_password_crosses_where_it_may(
     client_tls: ssl.SSLContext,
     encrypted: bool,
 ) -> None:
-    monkeypatch.setattr(securing, "is_local", lambda *_, **__: False)
+    monkeypatch.setattr(credentials, "is_local", lambda *_, **__: False)
     options: dict[str, Any] = (
         {
             "make": SMTP_SSL,
@@ -553,7 +553,7 @@ async def test_a_password_crosses_where_it_may(
 def test_smtp_ssl_is_on_port_465_and_verifies() -> None:
     smtp = SMTP_SSL()
     assert (smtp.hostname, smtp.port, smtp.timeout) == ("localhost", 465, Timeouts())
-    context = smtp._connection.endpoint.context
+    context = smtp._settings.endpoint.context
     assert context is not None
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -564,7 +564,7 @@ def test_smtp_ssl_takes_a_context_where_smtplibaio_2_did(
 ) -> None:
     smtp = SMTP_SSL("mx.example", 466, "client.example", client_tls, 30)
     assert (smtp.port, smtp.fqdn) == (466, "client.example")
-    assert smtp._connection.endpoint.context is client_tls
+    assert smtp._settings.endpoint.context is client_tls
     assert smtp.timeout == Timeouts.of(30)
 
 

@@ -115,7 +115,7 @@ async def test_a_message_takes_two_turns_with_sendmail() -> None:
 async def test_a_message_takes_one_turn_in_a_run() -> None:
     script = [*GREETING, *EHLO, *group(0), *go_ahead()]
     for n in range(1, 100):
-        script += [*CONTENT, *group(n), *TAKEN, *go_ahead()]
+        script += [*CONTENT, "C: RSET", *group(n), *TAKEN, "S: 250 ok", *go_ahead()]
     script += [*CONTENT, *TAKEN]
     assert turns(script) == 104
     async with client("\n".join(script)) as smtp:
@@ -128,8 +128,9 @@ async def test_many_messages_share_a_turn_in_a_window() -> None:
     for start in range(0, 100, 32):
         batch = range(start, min(start + 32, 100))
         for n in batch:
+            script += ["C: RSET"] * (n > start)
             script += [*group(n)[:-1], "C: BDAT 4 LAST", "C: hi"]
-        script += ["S: 250 ok"] * (3 * len(batch))
+        script += ["S: 250 ok"] * (4 * len(batch) - 1)
     assert turns(script) == 7
     async with client("\n".join(script)) as smtp:
         outcomes = [o async for o in smtp.send_many(map(mail, range(100)), window=32)]

@@ -50,7 +50,7 @@ async def raising(
 
 def is_awaited(smtp: SMTP, what: str) -> Callable[[], bool]:
     """Make a test whether the reply that is due next is the one to something."""
-    protocol = smtp._connection.protocol
+    protocol = smtp._connection.session.protocol
     return lambda: protocol.awaited == what
 
 

@@ -66,6 +66,7 @@ class Settings:
     chunking: bool | None
     allow_cleartext_auth: bool
     on_event: Listener | None
+    is_lmtp: bool = False
 
     def __post_init__(self) -> None:
         if self.starttls not in ("never", "opportunistic", "required"):

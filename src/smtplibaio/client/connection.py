@@ -1,11 +1,12 @@
-"""One connection that can be opened again, and whose turn it is to use it.
+"""The place of one connection: whose turn it is, and opening it again.
 
 Rules:
 
-1. One task at a time uses the connection, for one whole operation.
+1. One task at a time uses the session, for one whole operation. Each operation gives
+   back the turn that it has taken.
 2. An operation begins when no reply is owed: what a cancelled caller left behind is
    read first.
-3. Opening leaves a connection with its greeting, or nothing.
+3. Opening leaves a session that may send, or nothing.
 4. Closing takes no turn: it ends what is under way.
 5. A connection belongs to the event loop and to the process that opened it.
 """
@@ -15,156 +16,201 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from types import TracebackType
+from collections.abc import Awaitable, Generator
 
-from ..events import Listener, listener_of
+from ..events import listener_of
 from ..exceptions import (
+    SMTPCommandFailedError,
+    SMTPCommandNotSupportedError,
     SMTPConnectionError,
     SMTPConnectionLostError,
     SMTPConnectionRefusedError,
     SMTPException,
     SMTPTimeoutError,
+    SMTPTLSError,
     one_line,
 )
 from ..grammar.replies import Reply
-from ..timeouts import Timeouts
-from ..wire.endpoint import Endpoint
 from ..wire.opening import open_connection
 from ..wire.protocol import SMTPProtocol
 from ..wire.tls import tls_error, unverified_context
+from .config import Settings
+from .credentials import log_in
+from .session import Session
+from .turns import Turns
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Turn"]
 
 #: Seconds for a TLS handshake that only tells why a server has kept silent.
 PROBE_TIMEOUT = 2.0
 
 
 class Connection:
-    """Own the protocol of the moment, if there is one."""
+    """Hold the session of the moment, if there is one.
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        timeouts: Timeouts,
-        on_event: Listener | None = None,
-    ) -> None:
-        self.endpoint = endpoint
-        self._timeouts = timeouts
-        self._on_event = on_event
-        self._protocol: SMTPProtocol | None = None
+    Attributes:
+        turns: Whose turn it is to use the session; new with each event loop.
+
+    Args:
+        settings: How the client is configured.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: Session | None = None
+        self._protocol: SMTPProtocol | None = None  # from before the greeting on
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
-        self._lock = asyncio.Lock()
-        self._user: asyncio.Task[object] | None = None
+        self.turns = Turns()
         self._closings = 0
+        self._entries = 0
         self._opening: asyncio.Future[SMTPProtocol] | None = None
 
     @property
-    def protocol(self) -> SMTPProtocol | None:
-        """Give the protocol, as long as its connection stands."""
-        protocol = self._protocol
-        if protocol is None or protocol.cause is not None or self._is_left_behind():
+    def session(self) -> Session | None:
+        """The session, as long as its connection stands."""
+        session = self._session
+        if session is None or session.protocol.cause is not None:
             return None
-        return protocol
+        return None if self._is_left_behind() else session
 
     def _is_left_behind(self) -> bool:
-        """Tell whether the loop is gone, or the process another one."""
+        """Whether the loop is gone, or the process is another one."""
         is_loop_gone = self._loop is not None and self._loop.is_closed()
         return is_loop_gone or self._pid != os.getpid()
 
-    def _usable(self) -> SMTPProtocol:
-        if self._protocol is None:
-            raise SMTPConnectionError("not connected; await connect() first")
+    def usable(self) -> Session:
+        """Return the session.
+
+        Raises:
+            SMTPConnectionError: There is none that may be used here.
+        """
+        session = self._session
+        if session is None:
+            raise SMTPConnectionError(
+                f"not connected to {self._settings.endpoint}: await connect(), or use "
+                "the client in `async with`"
+            )
         if self._pid != os.getpid():
             # Two processes that write to one connection would garble it for both.
             raise SMTPConnectionError("the connection belongs to the parent process")
+        self._check_loop()
+        session.protocol.check()
+        return session
+
+    def _check_loop(self) -> None:
         if self._loop is not asyncio.get_running_loop():
             raise SMTPConnectionError("the connection belongs to another event loop")
-        self._protocol.check()
-        return self._protocol
 
-    def turn(self) -> Turn:
-        """Wait for the task's turn, as a context; see `take_turn`."""
-        return Turn(self)
+    def turn(self, *, is_introduced: bool = False) -> Turn:
+        """Return a context that waits for the turn, and lends the session.
 
-    async def take_turn(self) -> SMTPProtocol:
-        """Wait for the task's turn; lend it the protocol, with no reply owed.
-
-        `end_turn` gives it back.
-
-        Raises:
-            SMTPConnectionError: There is no connection, or it has ended.
+        Args:
+            is_introduced: Whether the client introduces itself first, if it has not.
         """
-        protocol = self._usable()
-        await self._begin_operation()
-        if protocol is self._protocol and protocol.is_settled:
-            return protocol
-        try:
-            protocol = self._usable()
-            await protocol.settled()
-            protocol.check()
-        except BaseException:
-            self.end_turn()
-            raise
-        return protocol
+        return Turn(self, is_introduced=is_introduced)
 
-    async def _begin_operation(self) -> None:
-        task = asyncio.current_task()
-        if self._user is task:
-            raise SMTPConnectionError(
-                "the session is in use by a pipeline or by send_many of this very "
-                "task, which would wait for itself"
-            )
-        await self._lock.acquire()
-        self._user = task
+    # Opening
 
-    def end_turn(self) -> None:
-        """Let the next task have its turn."""
-        self._user = None
-        self._lock.release()
-
-    @asynccontextmanager
-    async def opening(self) -> AsyncIterator[None]:
-        """Wait for the task's turn to open; whatever fails inside leaves nothing open.
+    async def enter(self) -> None:
+        """Count one more user; open for the first, or where the connection has ended.
 
         Raises:
-            SMTPConnectionError: There is a connection.
+            SMTPException: It could not be opened.
+        """
+        self._entries += 1
+        try:
+            await self.open(is_wanted_open=True)
+        except BaseException:
+            self._entries -= 1
+            raise
+
+    async def leave(self, last_words: bytes) -> None:
+        """Count one user less; close behind the last."""
+        self._entries -= 1
+        if not self._entries:
+            await self.close(last_words)
+
+    async def open(self, *, is_wanted_open: bool = False) -> Reply:
+        """Connect, turn to TLS and log in, as configured; return the greeting.
+
+        Args:
+            is_wanted_open: Whether a connection that is open already will do.
+
+        Raises:
+            SMTPConnectionError: There is a connection already.
+            SMTPException: As `SMTP.connect`.
         """
         loop = asyncio.get_running_loop()
-        if self.protocol is None:
-            self._protocol = None  # it has ended, or its loop or process has
-        elif self._loop is not loop:
-            raise SMTPConnectionError("the connection belongs to another event loop")
-        if self._loop is not loop:
-            self._loop = loop
-            self._lock = asyncio.Lock()  # the old one may be bound to the old loop
-        await self._begin_operation()
+        if self.session is not None:
+            self._check_loop()
+        if self._loop is not loop or self._is_left_behind():
+            # What the old loop, or the parent process, had is no concern of this one.
+            self._loop, self._pid = loop, os.getpid()
+            self._session = self._protocol = None
+            self.turns = Turns()
+        turn = Turn(self)
+        turns = self.turns
+        await turns.take(turn)
         try:
-            if self.protocol is not None:
-                raise SMTPConnectionError(f"already connected to {self.endpoint}")
+            if (session := self.session) is not None:
+                if is_wanted_open:
+                    return session.greeting
+                raise SMTPConnectionError(
+                    f"already connected to {self._settings.endpoint}; close() first"
+                )
             try:
-                yield
+                self._session = await self._established()
             except BaseException:
                 await self.close()
                 raise
+            return self._session.greeting
         finally:
-            self.end_turn()
+            turns.give_back()
 
-    async def open(self) -> tuple[SMTPProtocol, Reply]:
-        """Connect, and give the protocol and the greeting. Call it within `opening`.
+    async def _established(self) -> Session:
+        try:
+            return await self._introduced(self._settings.tls_context)
+        except SMTPTLSError as exc:
+            if not self._may_go_unverified(exc):
+                raise
+        # RFC 7435 3: encryption without authentication is better than neither. The old
+        # connection is of no use any more.
+        await self.close()
+        return await self._introduced(unverified_context())
 
-        Raises:
-            SMTPConnectionRefusedError: The greeting is not 220, or TCP was refused.
-            SMTPTLSError: The server speaks TLS from the first octet on.
-            SMTPException: As `open_connection`.
-        """
-        closings = self._closings
+    def _may_go_unverified(self, exc: SMTPTLSError) -> bool:
+        settings = self._settings
+        return (
+            settings.starttls == "opportunistic"
+            and not settings.is_tls_required
+            and settings.endpoint.sock is None
+            and isinstance(exc.__cause__, ssl.SSLCertVerificationError)
+        )
+
+    async def _introduced(self, context: ssl.SSLContext | None) -> Session:
+        """Open a session, turn it to TLS and log in."""
+        settings = self._settings
+        session = await self._greeted()
+        if settings.starttls != "never":
+            try:
+                await session.starttls(context)
+            except (SMTPCommandNotSupportedError, SMTPCommandFailedError):
+                if settings.is_tls_required:
+                    raise
+        if settings.credentials is not None:
+            await log_in(session, settings.credentials)
+        session.protocol.check()  # the server may have said more than it was asked
+        return session
+
+    async def _greeted(self) -> Session:
+        """Connect, and wait for the greeting."""
+        closings, settings = self._closings, self._settings
         self._opening = asyncio.ensure_future(
             open_connection(
-                self.endpoint, self._timeouts.connect, listener_of(self._on_event)
+                settings.endpoint,
+                settings.timeouts.connect,
+                listener_of(settings.on_event),
             )
         )
         try:
@@ -172,7 +218,7 @@ class Connection:
         except asyncio.CancelledError:
             opening = self._opening
             if not opening.cancelled() and opening.exception() is None:
-                # It was done in the very turn in which its caller was cancelled.
+                # It was done in the very step in which its caller was cancelled.
                 opening.result().transport.abort()
             task = asyncio.current_task()
             if closings == self._closings or (task and task.cancelling()):
@@ -182,52 +228,55 @@ class Connection:
         finally:
             self._opening = None
         if closings != self._closings:
-            raise SMTPConnectionError("the connection was closed while it was opened")
+            raise SMTPConnectionError(
+                f"the connection to {settings.endpoint} was closed while it was opened"
+            )
         try:
             greeting = await protocol.greeting
-        except SMTPTimeoutError:
-            await self._explain_silence()
-            raise
+        except SMTPTimeoutError as exc:
+            raise await self._why_silent(protocol, exc) from exc
         except SMTPConnectionLostError as exc:
             if exc.reply is None:
                 raise
             greeting = exc.reply
         if greeting.code != 220:
             raise SMTPConnectionRefusedError(
-                f"{self.endpoint} greets with {one_line(*greeting)}", *greeting
+                f"{protocol.peer} refuses the connection: {one_line(*greeting)}",
+                *greeting,
             )
         protocol.check()  # a server that says more than its greeting is not heard out
-        return protocol, greeting
+        return Session(protocol, settings, greeting)
 
-    async def _explain_silence(self) -> None:
-        """Find out whether a server that does not greet waits for TLS.
-
-        Raises:
-            SMTPTLSError: It does.
-        """
-        endpoint = self.endpoint
-        if endpoint.context is not None or endpoint.sock is not None:
-            return
-        name = endpoint.name_to_verify
-        probe = replace(endpoint, context=unverified_context(), server_hostname=name)
+    async def _why_silent(
+        self, protocol: SMTPProtocol, late: SMTPTimeoutError
+    ) -> SMTPException:
+        """Find out, on the same connection, whether a silent server waits for TLS."""
+        limit = min(PROBE_TIMEOUT, self._settings.timeouts.connect or PROBE_TIMEOUT)
+        name = self._settings.endpoint.name_to_verify
         try:
-            limit = min(PROBE_TIMEOUT, self._timeouts.connect or PROBE_TIMEOUT)
-            protocol = await open_connection(probe, limit)
+            protocol.check()
+            await protocol.start_tls(unverified_context(), name, limit)
         except SMTPException:
-            return
-        await protocol.close()
-        raise tls_error(
-            f"{endpoint} does not greet", ssl.SSLError("the server waits for TLS")
-        )
+            return late
+        finally:
+            protocol.end(late)
+        waits = ssl.SSLError("the server waits for TLS")
+        return tls_error(f"{protocol.peer} does not greet", waits)
 
-    def check_loop(self) -> None:
-        """Raise if another loop has the connection."""
-        if self.protocol and self._loop is not asyncio.get_running_loop():
-            raise SMTPConnectionError("the connection belongs to another event loop")
+    # Closing
 
     async def close(self, last_words: bytes = b"") -> None:
-        """Close; see `SMTPProtocol.close`. Without a connection, do nothing."""
-        protocol, self._protocol = self._protocol, None
+        """Close; without a connection, do nothing.
+
+        Args:
+            last_words: A command whose reply is not waited for.
+
+        Raises:
+            SMTPConnectionError: The connection belongs to another event loop.
+        """
+        if self.session is not None:
+            self._check_loop()
+        protocol, self._protocol, self._session = self._protocol, None, None
         self._closings += 1
         if self._opening is not None:
             self._opening.cancel()
@@ -237,20 +286,52 @@ class Connection:
 
 
 class Turn:
-    """Hold the connection for one whole operation."""
+    """One whole operation, and the session that it is lent.
 
-    __slots__ = ("_connection",)
+    Args:
+        connection: Whose session.
+        is_introduced: Whether the client introduces itself first, if it has not.
+    """
 
-    def __init__(self, connection: Connection) -> None:
+    __slots__ = ("_connection", "_is_introduced", "_task", "_turns")
+
+    def __init__(self, connection: Connection, *, is_introduced: bool = False) -> None:
         self._connection = connection
+        self._is_introduced = is_introduced
+        self._turns = connection.turns
+        self._task = asyncio.current_task()
 
-    async def __aenter__(self) -> SMTPProtocol:
-        return await self._connection.take_turn()
+    def is_waiting_for_itself(self) -> bool:
+        """Return whether the running task is the one that has this turn."""
+        return asyncio.current_task() is self._task
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._connection.end_turn()
+    async def __aenter__(self) -> Session:
+        connection = self._connection
+        session = connection.usable()
+        if not self._turns.take_at_once(self):
+            await self._turns.take(self)
+        try:
+            session = connection.usable()
+            if not session.protocol.is_settled:
+                await session.protocol.settled()
+                session.protocol.check()
+            if self._is_introduced and not session.learnt.is_introduced:
+                await session.introduced()
+        except BaseException:
+            self._turns.give_back()
+            raise
+        return session
+
+    def __aexit__(self, *exc: object) -> Awaitable[None]:
+        self._turns.give_back()
+        return _DONE
+
+
+class _Done:
+    """An awaitable of something that is done already, which costs no coroutine."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_DONE = _Done()

@@ -5,40 +5,43 @@ Rules:
 1. Commands that are given without awaiting in between leave in one write, up to the
    first that must be the last of its group. The next group waits for its reply.
 2. Where the server does not offer PIPELINING every command is a group.
-3. Content follows a 354 and nothing else. What is given behind it leaves in the same
-   write as its final dot: "the actual transfer of message content is explicitly
-   allowed to be the first command in a group" (RFC 2920 3.1).
+3. Content leaves where DATA has 354, and MAIL and a recipient *of its own transaction*
+   were accepted. What is given behind it leaves in the same write as its final dot
+   (RFC 2920 3.1).
 4. The octets of a BDAT leave where MAIL and a recipient were accepted and no chunk was
    refused: a server that refuses BDAT without reading them takes them for commands.
+5. A MAIL that leaves behind content without a verdict, behind a refused BDAT, or where
+   a transaction was left open before the pipeline, is preceded by RSET. The reply to
+   that RSET is dropped, unless it is a refusal.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import cast
 
 from ..content.canonical import Canonicaliser
 from ..content.forms import Content
-from ..content.framing import Chunk
 from ..exceptions import (
     SMTPCommandFailedError,
     SMTPConnectionLostError,
     SMTPDeliveryUnknownError,
     SMTPProtocolError,
     again,
+    one_line,
     unknown_after,
 )
 from ..grammar import commands
 from ..grammar.replies import Reply
-from ..mail.planning import Body
-from ..mail.result import check_data, is_ok
-from ..timeouts import Timeouts
-from ..wire.protocol import SMTPProtocol
+from ..mail.terms import Body, Plan
+from ..mail.transaction import Transaction
+from ..mail.verdicts import check_data, is_ok
 from ..wire.replyqueue import ReplyFuture, Waiter
-from .content_writer import Sender, no_group
-from .dialogue import Group
+from .content_writer import ContentWriter
+from .session import Open, Session
+from .transfer import nothing
 
 __all__ = ["Command", "DataChunk", "DataContent", "Outbox", "Verdicts", "pass_on"]
 
@@ -47,13 +50,90 @@ __all__ = ["Command", "DataChunk", "DataContent", "Outbox", "Verdicts", "pass_on
 class Command:
     """A command that waits to be written.
 
-    `future` is the caller's, who may cancel it; `reply` is the one that the protocol
-    resolves, where the reply must be known whatever the caller does.
+    Attributes:
+        line: The command line.
+        future: The caller's, who may cancel it.
+        reply: The one that the protocol resolves, where the reply must be known
+            whatever the caller does; else the same as `future`.
+        verdicts: Of the transaction that MAIL begins; None for other commands.
     """
 
     line: bytes
     future: ReplyFuture
     reply: ReplyFuture
+    verdicts: Verdicts | None = None
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What a transaction was answered, for its content.
+
+    Attributes:
+        begun: The transaction that was begun before the pipeline; None for one that
+            begins within it.
+        canonicaliser: Brings its chunks into canonical form; None where they leave as
+            they are.
+        body: What BODY says of the content, where it was given.
+        reset: The reply to the RSET in front of MAIL, where there is one.
+        mail: The reply to MAIL.
+        rcpts: Those to RCPT.
+        chunks: Those to BDAT.
+        has_chunks: Whether a chunk was given.
+        size: The octets of the chunks.
+        is_withdrawn: Whether a chunk was withdrawn, so that none may follow.
+    """
+
+    begun: Open | None
+    canonicaliser: Canonicaliser | None
+    body: str | None = None
+    reset: ReplyFuture | None = None
+    mail: ReplyFuture | None = None
+    rcpts: list[ReplyFuture] = field(default_factory=list)
+    chunks: list[ReplyFuture] = field(default_factory=list)
+    has_chunks: bool = False
+    size: int = 0
+    is_withdrawn: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether MAIL and a RCPT have left, or did before the pipeline."""
+        if self.begun is not None:
+            return True
+        has_mail = self.mail is not None and not self.mail.cancelled()
+        return has_mail and not all(rcpt.cancelled() for rcpt in self.rcpts)
+
+    @property
+    def accepted(self) -> int:
+        """How many recipients were accepted."""
+        before = 0 if self.begun is None else self.begun.accepted
+        return before + sum(1 for rcpt in self.rcpts if _is_accepted(rcpt))
+
+    def refusal(self) -> Reply | None:
+        """Return the reply for which no content may leave, if there is one."""
+        needed = [r for r in (self.reset, self.mail, *self.chunks) if r is not None]
+        for future in needed:
+            reply = _answer(future)
+            if reply is not None and not is_ok(reply):
+                return reply
+        answered = [r for r in map(_answer, self.rcpts) if r is not None]
+        return answered[0] if answered and not self.accepted else None
+
+    @property
+    def is_lone_dot_safe(self) -> bool:
+        """Whether a dot without content is refused: MAIL was taken, and no RCPT."""
+        has_mail = self.mail is not None and _is_accepted(self.mail)
+        has_reset = self.reset is None or _is_accepted(self.reset)
+        return has_mail and has_reset and not self.accepted
+
+
+def _answer(reply: ReplyFuture) -> Reply | None:
+    """Return a reply; None where there is none, or the command was withdrawn."""
+    return reply.result() if reply.done() and not reply.cancelled() else None
+
+
+def _is_accepted(future: ReplyFuture) -> bool:
+    reply = _answer(future)
+    return reply is not None and is_ok(reply)
 
 
 @dataclass(slots=True)
@@ -63,51 +143,7 @@ class DataContent:
     body: Body
     future: ReplyFuture
     data: ReplyFuture
-
-
-@dataclass(slots=True)
-class Verdicts:
-    """What a transaction was answered, for the chunks of its content.
-
-    Attributes:
-        is_binary: Whether its chunks leave as they are.
-        canonicaliser: What brings them into canonical form else.
-        mail: The reply to MAIL; None where that was sent before the pipeline.
-        rcpts: Those to RCPT.
-        chunks: Those to BDAT.
-        has_chunks: Whether a chunk was given.
-        is_withdrawn: Whether one was withdrawn, so that none may follow.
-    """
-
-    is_binary: bool
-    canonicaliser: Canonicaliser
-    mail: ReplyFuture | None = None
-    rcpts: list[ReplyFuture] = field(default_factory=list)
-    chunks: list[ReplyFuture] = field(default_factory=list)
-    has_chunks: bool = False
-    is_withdrawn: bool = False
-
-    @property
-    def has_begun(self) -> bool:
-        """Tell whether MAIL and a RCPT have left, or did before the pipeline."""
-        if self.mail is None:
-            return True
-        return not (self.mail.cancelled() or all(r.cancelled() for r in self.rcpts))
-
-    def refusal(self) -> Reply | None:
-        """Give the reply for which no more octets may leave, if there is one."""
-        chunks = [_answer(chunk) for chunk in self.chunks if chunk.done()]
-        rcpts = [_answer(rcpt) for rcpt in self.rcpts if rcpt.done()]
-        needed = [] if self.mail is None else [_answer(self.mail)]
-        refused = [r for r in (*needed, *chunks) if r is not None and not is_ok(r)]
-        if not refused and rcpts and not any(r is not None and is_ok(r) for r in rcpts):
-            refused = [r for r in rcpts if r is not None]
-        return refused[0] if refused else None
-
-
-def _answer(reply: ReplyFuture) -> Reply | None:
-    """Give a reply; None where the command was withdrawn before it left."""
-    return None if reply.cancelled() else reply.result()
+    verdicts: Verdicts
 
 
 @dataclass(slots=True)
@@ -127,32 +163,28 @@ class Outbox:
         in_transaction: Whether a MAIL has left that neither RSET nor content has ended.
     """
 
-    def __init__(
-        self,
-        protocol: SMTPProtocol,
-        *,
-        is_grouped: bool,
-        timeouts: Timeouts,
-        in_transaction: bool,
-    ) -> None:
-        self._protocol = protocol
-        self._is_grouped = is_grouped
-        self._timeouts = timeouts
-        self.in_transaction = in_transaction
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._protocol = session.protocol
+        self._timeouts = session.timeouts
+        self._is_grouped = session.terms.is_grouped
+        self.in_transaction = session.open is not None
         self._queue: deque[Command | DataContent | DataChunk] = deque()
         self._has_more = asyncio.Event()
         self._is_closing = False
         self._in_content = False
         self._is_all_sent = False  # the end of a content that was not answered
         self._must_settle = False  # the last group ended with a command that says so
+        self._must_reset = self.in_transaction  # before the next MAIL
+        self._is_behind = False  # commands that leave now are behind a content
 
     def put(self, item: Command | DataContent | DataChunk) -> None:
-        """Give what is to be sent next."""
+        """Take what is to be sent next."""
         self._queue.append(item)
         self._has_more.set()
 
     def close(self) -> None:
-        """Give no more."""
+        """Take no more."""
         self._is_closing = True
         self._has_more.set()
 
@@ -175,24 +207,28 @@ class Outbox:
                     await self._protocol.settled()
                 if isinstance(item := self._queue[0], Command):
                     self._protocol.check()  # before commands leave the queue
-                    self._protocol.send(*self._next_group())
+                    self._say_group()
+                    self._protocol.flush()
                 else:
                     self._queue.popleft()
                     await self._send(item)
             await self._protocol.settled()
             if self._protocol.has_lost_replies:
                 self._protocol.check()
-        except Exception:
+        except BaseException as exc:
             # What has not left fails for what ended the connection: it is not unknown.
             broken_off = SMTPConnectionLostError("a pipeline was broken off")
             for unsent in self._queue:
-                _fail(unsent.future, again(self._protocol.cause or broken_off))
+                if isinstance(exc, Exception):
+                    _fail(unsent.future, again(self._protocol.cause or broken_off))
+                else:
+                    unsent.future.cancel()
             raise
 
-    def _next_group(self) -> Group:
-        """Take the commands that leave together from the head of the queue."""
-        lines: list[bytes] = []
-        waiters: list[Waiter] = []
+    # Commands
+
+    def _say_group(self) -> None:
+        """Say the commands that leave together, from the head of the queue."""
         self._must_settle = False
         while self._queue and not self._must_settle:
             item = self._queue[0]
@@ -203,13 +239,50 @@ class Outbox:
                 item.reply.cancel()
                 continue
             verb = commands.verb_of(item.line)
-            lines.append(item.line)
-            waiters.append(Waiter(item.reply, self._timeouts.reply, verb))
+            if verb == "MAIL" and self._must_reset:
+                self._say_reset(item)
+                if not self._is_grouped:
+                    # The RSET is a group of its own; this MAIL is the next.
+                    self._queue.appendleft(item)
+                    self._must_settle = True
+                    return
+            self._say(item.line, item.reply, verb)
+            if verb == "RSET":
+                self._must_reset = False
             self.in_transaction = verb in ("MAIL", "DATA") or (
                 self.in_transaction and verb != "RSET"
             )
             self._must_settle = not self._is_grouped or commands.ends_group(item.line)
-        return b"".join(lines), waiters
+
+    def _say(self, line: bytes, reply: ReplyFuture, verb: str) -> None:
+        waiter = Waiter(reply, self._timeouts.reply, verb)
+        self._protocol.say(line, waiter, line)
+
+    def _say_reset(self, mail: Command) -> None:
+        self._must_reset = False
+        reset: ReplyFuture = asyncio.get_running_loop().create_future()
+        if mail.verdicts is not None:
+            mail.verdicts.reset = reset
+        reset.add_done_callback(
+            self._reset_behind if self._is_behind else self._reset_alone
+        )
+        self._say(commands.RSET, reset, "RSET")
+
+    def _reset_alone(self, reset: ReplyFuture) -> None:
+        if reset.cancelled() or reset.exception() is not None:
+            return
+        if not is_ok(reset.result()):
+            text = f"RSET was refused: {one_line(*reset.result())}"
+            self._protocol.end(SMTPProtocolError(text))
+
+    def _reset_behind(self, reset: ReplyFuture) -> None:
+        if reset.cancelled() or reset.exception() is not None:
+            return
+        if not is_ok(reset.result()):
+            # Nothing more leaves behind a content in this session.
+            self._session.allow_behind_dot = False
+
+    # Content
 
     async def _send(self, item: DataContent | DataChunk) -> None:
         try:
@@ -233,31 +306,59 @@ class Outbox:
         if item.data.cancelled():
             item.future.cancel()
             return None
-        try:
-            check_data(item.data.result())
-        except SMTPCommandFailedError:
-            return item.data.result()
+        data = item.data.result()
+        if data.code >= 400:
+            return data
+        check_data(data)
+        refusal = item.verdicts.refusal()
+        if refusal is not None or not item.verdicts.has_begun:
+            return await self._withhold(item, refusal)
         if item.future.cancelled():
             error = SMTPConnectionLostError("the content was withdrawn after the 354")
             self._protocol.end(error)
             raise error
         self._in_content = True
-        framing = item.body.framing()
-        sender = Sender(self._protocol, item.body, framing, self._timeouts)
+        plan = self._plan(item.body, item.verdicts)
+        transaction = Transaction(plan, self._timeouts)
         try:
-            await sender.send(self._group_behind_content)
-            reply = await sender.final_reply()
+            await self._session.transfer.result_of(transaction, self._say_behind)
         except SMTPCommandFailedError:
-            if not sender.final.done() or sender.final.exception() is not None:
+            if not transaction.has_content_reply:
                 raise  # what the content is read from has raised it
-            reply = sender.final.result()
-        self._in_content = self._is_all_sent = False
-        return reply
+        self._in_content = self._is_all_sent = self._is_behind = False
+        self._must_reset = False  # there is a verdict now
+        return transaction.replies[-1]
 
-    def _group_behind_content(self) -> Group:
+    async def _withhold(self, item: DataContent, refusal: Reply | None) -> Reply:
+        """Keep content back for which the server has no transaction of its own."""
+        if refusal is None or not item.verdicts.is_lone_dot_safe:
+            # A dot would be a mail, to the recipients of another one.
+            error = SMTPProtocolError("DATA got 354 where no content may follow")
+            self._protocol.end(error)
+            if refusal is None:
+                raise error
+            return refusal
+        protocol, limit = self._protocol, self._timeouts.quit
+        await protocol.ask(b".\r\n", limit, "a lone dot", b"")
+        await self._session.perform(commands.RSET)
+        self.in_transaction = False
+        return refusal
+
+    def _plan(self, body: Body, verdicts: Verdicts) -> Plan:
+        return Plan(
+            body,
+            is_grouped=self._is_grouped,
+            says_data=False,
+            is_lmtp=self._session.settings.is_lmtp,
+            accepted=verdicts.accepted,
+        )
+
+    def _say_behind(self) -> None:
         self.in_transaction = False
         self._is_all_sent = True
-        return self._next_group() if self._is_grouped else no_group()
+        if self._session.allow_behind_dot and self._is_grouped:
+            self._must_reset = self._is_behind = True
+            self._say_group()
 
     async def _send_chunk(self, item: DataChunk) -> Reply | None:
         verdicts = item.verdicts
@@ -272,29 +373,46 @@ class Outbox:
         if (refusal := verdicts.refusal()) is not None:
             return refusal
         content = Content(item.octets, is_binary=True)  # as it is, whatever it is
-        framing = Chunk(content.size, is_last=item.is_last)
-        sender = Sender(self._protocol, Body(content), framing, self._timeouts)
-        verdicts.chunks.append(sender.final)
-        try:
-            await sender.send(no_group)
-            if not item.is_last:
-                pass_on(sender.final, item.future)
-                await self._protocol.drain(sender.final, self._timeouts.content)
-                self._must_settle = not self._is_grouped
-                return None
-            self._is_all_sent = self._must_settle = True
-            reply = await sender.final_reply()
-            if is_ok(reply) and verdicts.refusal() is not None:
-                error = SMTPProtocolError(f"{reply.code} after a refused chunk")
-                self._protocol.end(error)
-                raise SMTPDeliveryUnknownError(
-                    f"part of the mail may have been accepted: {error}"
-                ) from error
-        except SMTPCommandFailedError as exc:
-            reply = cast(Reply, exc.reply)
+        body = Body(content, is_chunked=True, is_last=item.is_last)
+        transaction = Transaction(self._plan(body, verdicts), self._timeouts)
+        if not item.is_last:
+            await self._send_middle(item, transaction)
+            return None
+        self._is_all_sent = self._must_settle = True
+        with suppress(SMTPCommandFailedError):  # a reply like any other
+            await self._session.transfer.result_of(transaction)
         self._is_all_sent = False
-        self.in_transaction = not is_ok(reply)
+        reply = transaction.replies[-1]
+        if is_ok(reply) and verdicts.refusal() is not None:
+            error = SMTPProtocolError(f"{reply.code} after a refused chunk")
+            self._protocol.end(error)
+            raise SMTPDeliveryUnknownError(
+                f"part of the mail may have been accepted: {error}"
+            ) from error
+        self.in_transaction = self._must_reset = not is_ok(reply)
         return reply
+
+    async def _send_middle(self, item: DataChunk, transaction: Transaction) -> None:
+        """Send a chunk that is not the last, and let its reply come when it comes."""
+        reply: ReplyFuture = asyncio.get_running_loop().create_future()
+        item.verdicts.chunks.append(reply)
+        pass_on(reply, item.future)
+        writer = ContentWriter(self._protocol, transaction, self._timeouts)
+        await writer.write(nothing)
+        transaction.future.add_done_callback(
+            lambda answered: _resolve(reply, answered, transaction)
+        )
+        await self._protocol.drain(reply, self._timeouts.content)
+        self._must_settle = not self._is_grouped
+
+
+def _resolve(
+    reply: ReplyFuture, answered: asyncio.Future[None], transaction: Transaction
+) -> None:
+    if (exc := answered.exception()) is not None:
+        _fail(reply, exc)
+    else:
+        reply.set_result(transaction.replies[-1])
 
 
 def pass_on(reply: ReplyFuture, future: ReplyFuture) -> None:

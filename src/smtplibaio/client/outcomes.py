@@ -11,17 +11,16 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from ..exceptions import SMTPArgumentError, SMTPConnectionError
-from ..mail.mail import Outcome
-from ..mail.planning import Terms
-from ..timeouts import Timeouts
-from ..wire.protocol import SMTPProtocol
-from .prefetch import Supply
+from ..mail.result import Outcome
+from .connection import Connection
+from .prefetch import Prefetch, is_read_for
 from .runs import Run
-from .windows import Window
+from .turns import Turns
 
 __all__ = ["Course", "Outcomes"]
 
@@ -63,45 +62,50 @@ class Course:
     """Give the outcomes of a run of mails, which are sent as they are asked for.
 
     Args:
-        messages: See `SMTP.send_many`.
-        window: The same.
-        begin: Called once for the session: it gives a connection that owes no reply,
-            and what it offers.
-        end: Called once when the session is given back.
-        timeouts: The limits of the session.
+        connection: Whose session is used.
+        messages: The mails, as `SMTP.send_many` takes them.
+        window: How many mails may be unanswered.
 
     Raises:
-        SMTPArgumentError: `messages` is no iterable, or `window` no number.
+        SMTPArgumentError: `messages` is not an iterable of mails, or `window` not a
+            number from 1 on.
     """
 
-    def __init__(
-        self,
-        messages: object,
-        window: int,
-        begin: Callable[[], Awaitable[tuple[SMTPProtocol, Terms]]],
-        end: Callable[[], None],
-        timeouts: Timeouts,
-    ) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+    def __init__(self, connection: Connection, messages: object, window: int) -> None:
         if not isinstance(window, int) or isinstance(window, bool) or window < 1:
             raise SMTPArgumentError(f"window is a number from 1 on, not {window!r}")
-        self._supply = Supply(messages, window)
+        self._connection = connection
+        self._mails = Prefetch(messages, window, self)
         self._window = window
-        self._begin = begin
-        self._end = end
-        self._timeouts = timeouts
-        self._run: Run | Window | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._maker = _running_task()
+        self._user: asyncio.Task[Any] | None = None  # who asked for an outcome last
+        self._turns: Turns | None = None  # taken, and not given back
+        self._run: Run | None = None
         self._is_over = False
         self._is_busy = False
         self._is_abandoned = False
 
+    def is_waiting_for_itself(self) -> bool:
+        """Return whether the running task is the one that should ask for outcomes.
+
+        Or it reads mails for this very run, which waits for them. A task that asked for
+        an outcome and has ended since, as `wait_for` makes one before Python 3.12, did
+        so for the task that made the run.
+        """
+        user = self._user
+        if user is None or user.done():
+            user = self._maker
+        return user is asyncio.current_task() or is_read_for(self)
+
     async def next(self) -> Outcome:
-        """Give the next outcome."""
+        """Return the next outcome."""
         if self._is_busy:
             raise SMTPConnectionError("another task is waiting for the next outcome")
         if self._is_over:
             raise StopAsyncIteration
         self._is_busy = True
+        self._user = asyncio.current_task()
         try:
             if self._run is None:
                 self._run = await self._started()
@@ -118,12 +122,17 @@ class Course:
             raise StopAsyncIteration
         return outcome
 
-    async def _started(self) -> Run | Window:
+    async def _started(self) -> Run:
         self._loop = asyncio.get_running_loop()
-        protocol, terms = await self._begin()
-        if self._window > 1 and terms.allow_window:
-            return Window(self._window, protocol, self._supply, terms, self._timeouts)
-        return Run(protocol, self._supply, terms, self._timeouts)
+        self._connection.usable()
+        turns = self._connection.turns
+        await turns.take(self)
+        self._turns = turns
+        session = self._connection.usable()
+        await session.protocol.settled()
+        session.protocol.check()
+        await session.introduced()
+        return Run(session, self._mails, self._window)
 
     async def close(self) -> None:
         """Leave the run."""
@@ -133,19 +142,41 @@ class Course:
 
     async def _close(self) -> None:
         self._leave()
-        await self._supply.close()
+        await self._mails.close()
 
     def _leave(self) -> None:
         if self._is_over:
             return
         self._is_over = True
-        self._supply.cancel()
+        self._mails.cancel()
         if self._run is not None:
             self._run.leave()
-            self._end()
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.give_back()
 
     def abandon(self) -> None:
-        """Leave the run, when the outcome that is waited for is there."""
+        """Leave the run, when the outcome that is waited for is there.
+
+        It may be called from any thread: garbage is collected where it happens to be.
+        """
         self._is_abandoned = True
-        if not self._is_busy and self._loop is not None and not self._loop.is_closed():
+        loop = self._loop
+        if self._is_busy or loop is None or loop.is_closed():
+            return
+        if _running_loop() is loop:
             self._leave()
+        else:
+            with suppress(RuntimeError):  # it was closed just now
+                loop.call_soon_threadsafe(self._leave)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    return None if _running_loop() is None else asyncio.current_task()

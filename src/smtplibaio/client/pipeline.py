@@ -22,19 +22,17 @@ from ..content.forms import Message, Octets, octets_of
 from ..exceptions import SMTPArgumentError
 from ..grammar import commands
 from ..grammar.addresses import forward_path, reverse_path
-from ..grammar.extensions import Extensions, require
-from ..mail.envelope import check_content, is_binarymime, refusal_of_8bit
-from ..mail.planning import Body
-from ..timeouts import Timeouts
-from ..wire.protocol import SMTPProtocol
+from ..grammar.extensions import require
+from ..mail.envelope import body_of
 from ..wire.replyqueue import ReplyFuture
 from .outbox import Command, DataChunk, DataContent, Outbox, Verdicts, pass_on
+from .session import Open, Session
 
 __all__ = ["Pipeline"]
 
 
 class Pipeline:
-    """Give commands without waiting, and get futures of their replies.
+    """Take commands without waiting, and return futures of their replies.
 
     Made by `SMTP.pipeline`. The session belongs to the pipeline until its block is
     left, and leaving it waits for every reply. Replies of 4yz and 5yz are results; an
@@ -45,105 +43,99 @@ class Pipeline:
     the reply to one that has is read and dropped.
     """
 
-    def __init__(
-        self,
-        protocol: SMTPProtocol,
-        *,
-        is_grouped: bool,
-        timeouts: Timeouts,
-        extensions: Extensions,
-        in_transaction: bool = False,
-        is_binary: bool = False,
-        has_chunks: bool = False,
-    ) -> None:
-        self._protocol = protocol
-        self._extensions = extensions
-        self._outbox = Outbox(
-            protocol,
-            is_grouped=is_grouped,
-            timeouts=timeouts,
-            in_transaction=in_transaction,
-        )
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._protocol = session.protocol
+        self._terms = session.terms
+        self._outbox = Outbox(session)
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
         self._data: ReplyFuture | None = None  # of a DATA without its content as yet
+        self._of_data: Verdicts | None = None  # of the transaction that it belongs to
         self._verdicts: Verdicts | None = None
-        if in_transaction:
+        if session.open is not None:
             # Chunks of an earlier pipeline cannot be continued: what was held of them
             # is gone with it.
-            self._verdicts = self._new_verdicts(is_binary)
-            self._verdicts.has_chunks = self._verdicts.is_withdrawn = has_chunks
-
-    @property
-    def in_transaction(self) -> bool:
-        """Tell whether a MAIL has left that neither RSET nor content has ended."""
-        return self._outbox.in_transaction
-
-    @property
-    def is_binary(self) -> bool:
-        """Tell whether the transaction has announced BODY=BINARYMIME."""
-        return self._verdicts is not None and self._verdicts.is_binary
-
-    @property
-    def has_chunks(self) -> bool:
-        """Tell whether the transaction has a BDAT, and not the last."""
-        return self._verdicts is not None and self._verdicts.has_chunks
+            self._verdicts = self._new_verdicts(session.open.body, session.open)
+            self._verdicts.is_withdrawn = session.open.has_chunks
+            self._verdicts.has_chunks = session.open.has_chunks
 
     # Commands
 
     def mail(self, sender: object, options: Iterable[str] = ()) -> ReplyFuture:
-        """Give MAIL (RFC 5321 4.1.1.2); "" is the null reverse-path."""
+        """Say MAIL (RFC 5321 4.1.1.2); "" is the null reverse-path.
+
+        Behind content that has no final reply yet, and where a transaction was left
+        open, RSET goes in front of it.
+
+        Raises:
+            SMTPArgumentError: It may not go on the wire.
+            SMTPCommandNotSupportedError: A parameter was not announced.
+            SMTPTLSError: REQUIRETLS, and the connection is not verified.
+        """
         checked = commands.parameters(options, "options")
-        line = commands.mail(reverse_path(sender), checked)
-        future, reply = self._give_and_keep(line)
-        self._verdicts = self._new_verdicts(any(map(is_binarymime, checked)))
-        self._verdicts.mail = reply
+        line = self._terms.mail(reverse_path(sender), checked)
+        verdicts = self._new_verdicts(body_of(checked))
+        future, verdicts.mail = self._say_and_keep(line, verdicts)
+        self._verdicts = verdicts
         return future
 
     def rcpt(self, recipient: object, options: Iterable[str] = ()) -> ReplyFuture:
-        """Give RCPT (RFC 5321 4.1.1.3)."""
+        """Say RCPT (RFC 5321 4.1.1.3).
+
+        Raises:
+            SMTPArgumentError: It may not go on the wire.
+            SMTPCommandNotSupportedError: A parameter was not announced.
+        """
         checked = commands.parameters(options, "options")
-        line = commands.rcpt(forward_path(recipient), checked)
-        future, reply = self._give_and_keep(line)
+        line = self._terms.rcpt(forward_path(recipient), checked)
+        future, reply = self._say_and_keep(line)
         if self._verdicts is not None:
             self._verdicts.rcpts.append(reply)
         return future
 
     def data(self) -> ReplyFuture:
-        """Give DATA (RFC 5321 4.1.1.4); `content` follows unless it is refused.
+        """Say DATA (RFC 5321 4.1.1.4); `content` follows unless it is refused.
 
         Raises:
             SMTPArgumentError: The transaction has BDAT, or MAIL has announced
-                BINARYMIME, for which DATA is none (RFC 3030 2 and 3).
+                BINARYMIME, whose content cannot follow DATA (RFC 3030 2 and 3).
         """
         verdicts = self._verdicts
-        if verdicts is not None and (verdicts.has_chunks or verdicts.is_binary):
+        if verdicts is not None and (
+            verdicts.has_chunks or verdicts.body == "BINARYMIME"
+        ):
             raise SMTPArgumentError(
                 "after BODY=BINARYMIME or bdat() the content goes with bdat() only"
             )
-        future, self._data = self._give_and_keep(commands.DATA)
+        future, self._data = self._say_and_keep(commands.DATA)
+        self._of_data = verdicts or self._new_verdicts(None)
         self._verdicts = None
         return future
 
     def content(self, message: Message) -> ReplyFuture:
-        """Give the content that DATA announced; the future has the final reply.
+        """Send the content that DATA announced; the future has the final reply.
 
-        Where DATA was refused nothing is sent, and the future has DATA's reply. What a
-        file or an iterable gives is sent as it is read.
+        Where DATA, MAIL or every RCPT of the transaction was refused, nothing is sent,
+        and the future has that reply. What a file or an iterable gives is sent as it is
+        read.
+
+        Raises:
+            SMTPArgumentError: DATA was not given, or the content cannot be sent.
+            SMTPCommandNotSupportedError: It needs an extension that was not announced.
         """
         self._check_standing()
-        if self._data is None:
+        if self._data is None or self._of_data is None:
             raise SMTPArgumentError("content() follows data()")
-        content, _ = prepare(message) or fit(message, self._extensions)
-        check_content(content, self._extensions, self._extensions.size)
-        body = Body(content, no_8bit=refusal_of_8bit(None, self._extensions))
+        content, _ = prepare(message) or fit(message, self._terms.extensions)
+        body = self._terms.body(content, self._of_data.body)._replace(is_chunked=False)
         future: ReplyFuture = self._loop.create_future()
-        self._outbox.put(DataContent(body, future, self._data))
-        self._data = None
+        self._outbox.put(DataContent(body, future, self._data, self._of_data))
+        self._data = self._of_data = None
         return future
 
     def bdat(self, chunk: Octets, last: bool = False) -> ReplyFuture:
-        """Give BDAT with a chunk of content (RFC 3030 2).
+        """Send a chunk of content with BDAT (RFC 3030 2).
 
         Line ends become CRLF, across the chunks, unless MAIL has announced
         BODY=BINARYMIME. The octets leave when MAIL and a recipient were accepted; where
@@ -159,19 +151,21 @@ class Pipeline:
             SMTPCommandNotSupportedError: The server does not announce CHUNKING.
         """
         self._check_open()
-        require("CHUNKING", self._extensions, "BDAT belongs to it")
+        require("CHUNKING", self._terms.extensions, "BDAT belongs to it")
         verdicts = self._verdicts
-        if verdicts is None or (verdicts.mail is not None and not verdicts.rcpts):
+        if verdicts is None or (verdicts.begun is None and not verdicts.rcpts):
             raise SMTPArgumentError("bdat() follows mail() and rcpt()")
         if verdicts.is_withdrawn:
             raise SMTPArgumentError("the content cannot be continued; rset() is due")
-        octets = octets_of(chunk)
-        if not verdicts.is_binary:
+        octets, canonicaliser = octets_of(chunk), None
+        if verdicts.canonicaliser is not None:
             canonicaliser = copy(verdicts.canonicaliser)  # a bad chunk leaves no trace
             octets = canonicaliser.feed(octets)
             if last:
                 octets += canonicaliser.finish()
-            verdicts.canonicaliser = canonicaliser
+        self._terms.check_size(verdicts.size + len(octets))
+        verdicts.canonicaliser = canonicaliser
+        verdicts.size += len(octets)
         verdicts.has_chunks = True
         future: ReplyFuture = self._loop.create_future()
         self._outbox.put(DataChunk(octets, last, future, verdicts))
@@ -180,52 +174,52 @@ class Pipeline:
         return future
 
     def rset(self) -> ReplyFuture:
-        """Give RSET (RFC 5321 4.1.1.5)."""
-        future = self._give(commands.RSET)
+        """Say RSET (RFC 5321 4.1.1.5)."""
+        future = self._say(commands.RSET)
         self._verdicts = None
         return future
 
     def noop(self, text: str | None = None) -> ReplyFuture:
-        """Give NOOP (RFC 5321 4.1.1.9)."""
-        return self._give(commands.noop(text))
+        """Say NOOP (RFC 5321 4.1.1.9)."""
+        return self._say(commands.noop(text))
 
     def vrfy(self, address: str) -> ReplyFuture:
-        """Give VRFY (RFC 5321 4.1.1.6)."""
-        return self._give(commands.vrfy(address, utf8=self._is_utf8))
+        """Say VRFY (RFC 5321 4.1.1.6)."""
+        return self._say(commands.vrfy(address, utf8=self._terms.is_utf8))
 
     def expn(self, address: str) -> ReplyFuture:
-        """Give EXPN (RFC 5321 4.1.1.7)."""
-        return self._give(commands.expn(address, utf8=self._is_utf8))
+        """Say EXPN (RFC 5321 4.1.1.7)."""
+        return self._say(commands.expn(address, utf8=self._terms.is_utf8))
 
     def help(self, command: str | None = None) -> ReplyFuture:
-        """Give HELP (RFC 5321 4.1.1.8)."""
-        return self._give(commands.help_(command))
+        """Say HELP (RFC 5321 4.1.1.8)."""
+        return self._say(commands.help_(command))
 
     def command(self, verb: str, *arguments: str) -> ReplyFuture:
-        """Give a command that has no method of its own."""
-        return self._give(commands.other(verb, *arguments))
+        """Say a command that has no method of its own."""
+        return self._say(commands.other(verb, *arguments))
 
-    def _new_verdicts(self, is_binary: bool) -> Verdicts:
-        no_8bit = refusal_of_8bit(None, self._extensions)
-        return Verdicts(is_binary, Canonicaliser(no_8bit=no_8bit))
+    def _new_verdicts(self, body: str | None, begun: Open | None = None) -> Verdicts:
+        canonicaliser = None
+        if body != "BINARYMIME":
+            canonicaliser = Canonicaliser(no_8bit=self._terms.no_8bit(body))
+        return Verdicts(begun, canonicaliser, body)
 
-    @property
-    def _is_utf8(self) -> bool:
-        return "SMTPUTF8" in self._extensions
-
-    def _give(self, line: bytes) -> ReplyFuture:
+    def _say(self, line: bytes) -> ReplyFuture:
         self._check_open()
         future: ReplyFuture = self._loop.create_future()
         self._outbox.put(Command(line, future, future))
         return future
 
-    def _give_and_keep(self, line: bytes) -> tuple[ReplyFuture, ReplyFuture]:
-        """Give a command whose reply has to be known, whatever the caller cancels."""
+    def _say_and_keep(
+        self, line: bytes, verdicts: Verdicts | None = None
+    ) -> tuple[ReplyFuture, ReplyFuture]:
+        """Say a command whose reply has to be known, whatever the caller cancels."""
         self._check_open()
         future: ReplyFuture = self._loop.create_future()
         reply: ReplyFuture = self._loop.create_future()
         pass_on(reply, future)
-        self._outbox.put(Command(line, future, reply))
+        self._outbox.put(Command(line, future, reply, verdicts))
         return future, reply
 
     def _check_standing(self) -> None:
@@ -237,7 +231,7 @@ class Pipeline:
         self._check_standing()
         if self._data is not None and _may_be_354(self._data):
             raise SMTPArgumentError("after data() only content() can follow")
-        self._data = None
+        self._data = self._of_data = None
 
     # The block
 
@@ -253,6 +247,12 @@ class Pipeline:
     ) -> None:
         self._is_closed = True
         self._outbox.close()
+        try:
+            await self._leave(exc)
+        finally:
+            self._session.open = self._left_open()
+
+    async def _leave(self, exc: BaseException | None) -> None:
         if exc is not None:
             self._sender.cancel()
         try:
@@ -266,6 +266,15 @@ class Pipeline:
         if exc is None:
             self._sender.result()
             self._check_content_followed()
+
+    def _left_open(self) -> Open | None:
+        """The transaction that whoever uses the session next finds begun."""
+        verdicts = self._verdicts
+        if not self._outbox.in_transaction:
+            return None
+        if verdicts is None:
+            return Open()
+        return Open(verdicts.body, verdicts.has_chunks, verdicts.accepted)
 
     def _check_content_followed(self) -> None:
         if self._data is not None and _may_be_354(self._data):

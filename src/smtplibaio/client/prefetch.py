@@ -1,4 +1,12 @@
-"""Mails from where they come, no faster than they are sent."""
+"""Mails from where they come, no faster than they are sent.
+
+Rules:
+
+1. An asynchronous iterable is read by one task, a few items ahead; another iterable is
+   asked for an item when one is due.
+2. What the iterable raises comes out in the place of the next item.
+3. A generator is closed when nobody wants its items any more.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +16,16 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Generator,
     Iterable,
     Iterator,
 )
+from contextvars import ContextVar
 from typing import Any
 
 from ..exceptions import SMTPArgumentError
 
-__all__ = ["END", "NOTHING_YET", "Supply"]
+__all__ = ["END", "NOTHING_YET", "Prefetch", "is_read_for"]
 
 #: There are no more.
 END: Any = object()
@@ -24,26 +34,28 @@ END: Any = object()
 NOTHING_YET: Any = object()
 
 
+#: For whom the running task reads mails, where it does; tasks that it makes inherit it.
+_reads_for: ContextVar[object] = ContextVar("smtplibaio.reads_for", default=None)
+
 #: Tasks that read. The loop itself holds no task that waits for what nobody else holds.
 _readers: set[asyncio.Task[None]] = set()
 
 
-class Supply:
+class Prefetch:
     """Give the items of an iterable, with and without waiting for them.
-
-    An asynchronous iterable is read by one task, a few items ahead; one that is not
-    asynchronous gives its next item when it is asked.
 
     Args:
         source: The iterable.
         ahead: How many items may be read before they are asked for.
+        reader: The operation that the items are for; see `is_read_for`.
 
     Raises:
-        SMTPArgumentError: It is none.
+        SMTPArgumentError: It is not an iterable of mails.
     """
 
-    def __init__(self, source: object, ahead: int) -> None:
+    def __init__(self, source: object, ahead: int, reader: object = None) -> None:
         self._ahead = ahead
+        self._reader = reader
         self._ready: deque[Any] = deque()
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -63,10 +75,10 @@ class Supply:
             )
 
     def at_once(self) -> Any:
-        """Give the next item if it is there; else `NOTHING_YET`, or `END`.
+        """Return the next item if it is there; else `NOTHING_YET`, or `END`.
 
         Raises:
-            Exception: What the iterable raises.
+            BaseException: What the iterable raised.
         """
         if self._iterator is not None:
             return next(self._iterator, END)
@@ -81,13 +93,13 @@ class Supply:
         return self._ready.popleft()
 
     async def next(self) -> Any:
-        """Wait for the next item; give `END` where there is none.
+        """Wait for the next item; return `END` where there is none.
 
-        Others have their turn, even where there is nothing to wait for: mails that
+        Other tasks have their turn, even where there is nothing to wait for: mails that
         cannot be sent wait for nobody, and there may be no end of them.
 
         Raises:
-            Exception: What the iterable raises.
+            BaseException: What the iterable raised.
         """
         await asyncio.sleep(0)
         while (item := self.at_once()) is NOTHING_YET:
@@ -97,7 +109,11 @@ class Supply:
 
     def _read(self) -> None:
         if self._task is None and self._items is not None:
-            self._task = asyncio.ensure_future(self._read_all(self._items))
+            token = _reads_for.set(self._reader)
+            self._task = asyncio.get_running_loop().create_task(
+                self._read_all(self._items)
+            )
+            _reads_for.reset(token)
             _readers.add(self._task)
             self._task.add_done_callback(_readers.discard)
 
@@ -128,5 +144,12 @@ class Supply:
     async def close(self) -> None:
         """Read no more, and wait until the iterable has been left."""
         self.cancel()
+        if isinstance(self._iterator, Generator):
+            self._iterator.close()
         if self._task is not None:
             await asyncio.wait((self._task,))
+
+
+def is_read_for(reader: object) -> bool:
+    """Return whether the running task reads mails for an operation."""
+    return reader is not None and _reads_for.get() is reader

@@ -1,176 +1,278 @@
-"""Mails one after another on one connection, a turn each.
+"""Mails one after another on one connection, in as few round trips as there can be.
 
-Content and final dot of a mail leave in one write with MAIL, RCPT and DATA of the next:
-"the actual transfer of message content is explicitly allowed to be the first command in
-a group" (RFC 2920 3.1). A mail that is not there yet holds nobody up.
+Rules:
+
+1. With a window of 1 the content of a mail leaves in one write with the commands of the
+   next (RFC 2920 3.1). With a larger window each mail leaves whole, with one BDAT LAST
+   (RFC 3030 2), as long as fewer mails are unanswered.
+2. A mail that leaves before the one in front of it has its final reply begins with
+   RSET: nothing can be nested in what is left of a refused mail.
+3. Once a refusal has been read no further mail leaves until every reply is in. In a
+   window RSET is next (RFC 3030 2: "The resulting state from a failed BDAT command is
+   indeterminate").
+4. A mail that cannot be made is "not sent", and the run goes on. What the iterable of
+   mails raises comes out when every mail that has left has its outcome.
+5. A mail that is read as it is sent, must not leave before every recipient is accepted,
+   or has its progress told, travels alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
 from typing import Any
 
 from ..content.email import prepare
+from ..content.forms import Content
 from ..exceptions import (
+    SMTPArgumentError,
     SMTPConnectionLostError,
     SMTPException,
-    is_farewell,
     without_frames,
 )
-from ..mail.mail import Mail, Outcome
-from ..mail.planning import Plan, Terms, make_plan
-from ..timeouts import Timeouts
-from ..wire.protocol import SMTPProtocol
-from ..wire.replyqueue import GroupWaiter
-from .content_writer import no_group
-from .dialogue import Group, group_of
-from .prefetch import END, NOTHING_YET, Supply
-from .transaction import transact
+from ..grammar import commands
+from ..mail.mail import Mail
+from ..mail.result import Outcome, SendResult
+from ..mail.terms import Plan
+from ..mail.transaction import Transaction
+from .dialogue import perform
+from .prefetch import END, NOTHING_YET, Prefetch
+from .session import Session
+from .transfer import nothing
 
-__all__ = ["Item", "Run", "send"]
+__all__ = ["Run"]
 
 
-class Item:
-    """Hold one mail of a run: what will be said for it, or why nothing can be.
+class _Item:
+    """One mail of a run.
 
     Attributes:
         mail: The mail.
-        plan: What will be said, or why nothing can be.
-        waiter: Who waits for its replies, once it has begun.
-        is_all_sent: Whether its last octet has left.
-
-    Args:
-        given: What the caller's iterable gave.
-        terms: What the session offers.
+        plan: What will be said; None where the mail cannot be sent.
+        error: Why it cannot.
+        transaction: Its transaction, once something was said for it.
+        is_whole: Whether all of it was said at once.
     """
 
-    __slots__ = ("is_all_sent", "mail", "plan", "waiter")
+    __slots__ = ("error", "is_whole", "mail", "plan", "transaction")
 
-    def __init__(self, given: Any, terms: Terms) -> None:
-        self.mail = given if isinstance(given, Mail) else Mail(given)
-        self.plan: Plan | Exception
-        self.waiter: GroupWaiter | None = None
-        self.is_all_sent = False
-        try:
-            self.plan = _plan(self.mail, terms)
-        except Exception as exc:
-            # It is told when it is this mail's turn, not while another one is sent.
-            self.plan = exc
-        if isinstance(self.plan, SMTPException):
-            without_frames(self.plan)
-
-    def begin(self, timeouts: Timeouts) -> Group:
-        """Give the first group of commands, if there is one, and who waits for it."""
-        if isinstance(self.plan, Exception):
-            return no_group()
-        group = self.plan.groups()[0]
-        lines, self.waiter = group_of(group, timeouts.reply, timeouts.reply)
-        return lines, (self.waiter,)
-
-
-def _plan(mail: Mail, terms: Terms) -> Plan:
-    envelope = mail.envelope()
-    fitted = prepare(mail.message, is_binary=envelope.is_binary)
-    return make_plan(
-        envelope,
-        mail.message,
-        fitted,
-        terms,
-        all_or_nothing=mail.all_or_nothing,
-        add_missing=mail.add_missing,
-        progress=mail.progress,
-    )
+    def __init__(self, mail: Mail) -> None:
+        self.mail = mail
+        self.plan: Plan | None = None
+        self.error: SMTPException | None = None
+        self.transaction: Transaction | None = None
+        self.is_whole = False
 
 
 class Run:
-    """Send mails one after another.
+    """Send the mails of an iterable.
 
     Args:
-        protocol: A connection that owes no reply.
-        supply: Where the mails come from.
-        terms: What the session offers.
-        timeouts: The limits of the session.
+        session: A session that owes no reply.
+        mails: Where the mails come from.
+        window: How many mails may be unanswered.
     """
 
-    def __init__(
-        self, protocol: SMTPProtocol, supply: Supply, terms: Terms, timeouts: Timeouts
-    ) -> None:
-        self._protocol = protocol
-        self._supply = supply
-        self._terms = terms
-        self._timeouts = timeouts
-        self._ahead: Item | None = None  # the next mail, if it was there in time
-        self._error: Exception | None = None  # what there was instead of one
+    def __init__(self, session: Session, mails: Prefetch, window: int) -> None:
+        self._session = session
+        self._transfer = session.transfer
+        self._mails = mails
+        self._window = window if session.terms.allow_window else 1
+        self._items: deque[_Item] = deque()  # taken, and still without an outcome
+        self._latest: Transaction | None = None  # the last one that was said whole
+        self._must_reset = False
+        self._error: BaseException | None = None  # what there was instead of a mail
 
     async def next(self) -> Outcome | None:
-        """Send one mail; give its outcome, or None where there are no more.
+        """Return the outcome of the oldest mail; None where there are no more.
 
         Raises:
-            Exception: What the iterable raises, or the source of a content.
+            Exception: What the iterable of mails raised.
         """
-        if self._error is not None:
-            raise self._error
-        item, self._ahead = self._ahead, None
-        if item is None:
-            given = await self._supply.next()
-            if given is END:
-                return None
-            item = Item(given, self._terms)
-        return await send(self._protocol, item, self._timeouts, self._next_group)
+        if len(self._items) <= self._window // 2:
+            await self._fill()
+        if not self._items:
+            if self._error is not None:
+                raise self._error
+            return None
+        outcome = await self._outcome_of(self._items[0])
+        self._items.popleft()  # not before its replies are in: `leave` looks at it
+        return outcome
 
     def leave(self) -> None:
-        """Stop between two mails."""
-        if self._ahead is not None and self._ahead.waiter is not None:
+        """Stop. What has left in a window stays on its way: its replies are dropped."""
+        protocol = self._session.protocol
+        if protocol.cause is not None:
+            return
+        begun = [item for item in self._items if item.transaction is not None]
+        if any(not item.is_whole for item in begun):
             # After a 354 the only way out is to hang up: a dot would be a mail.
             error = SMTPConnectionLostError("send_many was left before its end")
-            self._protocol.end(error)
+            protocol.end(error)
+        elif begun or self._must_reset:
+            protocol.ask(commands.RSET, self._session.timeouts.reply, "RSET")
 
-    def _next_group(self) -> Group:
+    # Taking mails
+
+    async def _fill(self) -> None:
+        """Take mails, and in a window say them, until no more may be on their way."""
+        if self._must_reset or any(map(_is_refused, self._items)):
+            if self._items:
+                return
+            await self._reset()
+        while self._may_follow():
+            try:
+                if self._items:
+                    given = self._mails.at_once()
+                else:
+                    given = await self._mails.next()
+            except Exception as exc:
+                self._error = exc
+                break
+            if given is END or given is NOTHING_YET:
+                break
+            item = self._take(given)
+            if self._window > 1 and item.plan is not None and _fits(item.plan):
+                await self._say_whole(item, item.plan)
+        if self._window > 1:
+            await self._transfer.flush_whole()
+
+    def _may_follow(self) -> bool:
+        items = self._items
+        if self._error is not None or len(items) >= self._window:
+            return False
+        if not items:
+            return True
+        # What travels alone waits for the mails in front of it; others wait for it.
+        is_alone = items[-1].plan is not None and not items[-1].is_whole
+        return not is_alone and not any(map(_is_refused, items))
+
+    def _take(self, given: Any) -> _Item:
+        """Put a mail to those of the run, with its plan, or why there is none."""
+        item = _Item(given if isinstance(given, Mail) else Mail(given))
+        self._items.append(item)
         try:
-            given = self._supply.at_once()
+            item.plan = self._plan(item.mail)
+        except SMTPException as exc:
+            item.error = without_frames(exc)
+        except (Exception, asyncio.CancelledError) as exc:
+            item.error = _unreadable(exc)
+        return item
+
+    def _plan(self, mail: Mail) -> Plan:
+        envelope = mail.envelope()
+        return self._session.terms.plan(
+            envelope,
+            mail.message,
+            prepare(mail.message, is_binary=envelope.is_binary),
+            all_or_nothing=mail.all_or_nothing,
+            add_missing=mail.add_missing,
+            progress=mail.progress,
+        )
+
+    def _begin_next(self) -> None:
+        """Say the commands of the next mail, if it is there."""
+        try:
+            given = self._mails.at_once()
         except Exception as exc:
             self._error = exc
-            return no_group()
+            return
         if given is END or given is NOTHING_YET:
-            return no_group()
-        self._ahead = Item(given, self._terms)
-        return self._ahead.begin(self._timeouts)
+            return
+        item = self._take(given)
+        if item.plan is not None:
+            item.transaction = self._session.transaction(item.plan, is_behind=True)
+            self._transfer.begin(item.transaction)
 
+    async def _say_whole(self, item: _Item, plan: Plan) -> None:
+        body = plan.body._replace(is_chunked=True)
+        item.plan = plan._replace(body=body, says_data=False)
+        item.is_whole = True
+        latest = self._latest
+        is_behind = latest is not None and latest.owed > 0
+        item.transaction = self._session.transaction(item.plan, is_behind=is_behind)
+        self._latest = item.transaction
+        await self._transfer.say_whole(item.transaction)
 
-async def send(
-    protocol: SMTPProtocol,
-    item: Item,
-    timeouts: Timeouts,
-    next_group: Callable[[], Group] = no_group,
-) -> Outcome:
-    """Send one mail; see `transact`.
+    async def _reset(self) -> None:
+        self._must_reset = False
+        protocol = self._session.protocol
+        if protocol.cause is not None:
+            return
+        try:
+            await perform(protocol, commands.RSET, self._session.timeouts.quit)
+        except SMTPException as exc:
+            protocol.end(exc)  # the mails to come tell
 
-    Raises:
-        Exception: What a source of its content raises, or `as_bytes()`.
-    """
-    plan = item.plan
-    if isinstance(plan, SMTPException):
-        return Outcome.of_error(item.mail, plan)
-    if isinstance(plan, Exception):
-        raise plan
-    is_grouped = plan.is_grouped and not plan.body.is_chunked
-    is_all_sent = False
+    # What became of them
 
-    def group_behind() -> Group:
-        nonlocal is_all_sent
-        is_all_sent = True
+    async def _outcome_of(self, item: _Item) -> Outcome:
+        if item.plan is None:
+            return Outcome(item.mail, None, item.error, "not sent")
+        if not item.is_whole and self._must_reset:
+            await self._reset()
+        transaction = item.transaction or self._session.transaction(item.plan)
+        try:
+            result = await self._result_of(item, transaction)
+        except SMTPException as exc:
+            self._must_reset = item.is_whole
+            if transaction.is_unjudged and not item.is_whole:
+                return await self._send_again(item, item.plan)
+            return Outcome(item.mail, None, without_frames(exc), transaction.status)
+        except asyncio.CancelledError as exc:
+            if _is_cancelled():
+                if item.is_whole:
+                    exc.add_note("Mails without an outcome may have been accepted.")
+                raise
+            return Outcome(item.mail, None, _unreadable(exc), transaction.status)
+        except Exception as exc:
+            return Outcome(item.mail, None, _unreadable(exc), transaction.status)
+        return Outcome(item.mail, result, None, transaction.status)
+
+    async def _result_of(self, item: _Item, transaction: Transaction) -> SendResult:
+        if item.is_whole:
+            return await self._transfer.result_of_whole(transaction)
+        item.transaction = transaction
         # BDAT LAST is the last of its group.
-        return next_group() if is_grouped else no_group()
+        may_follow = self._session.allow_behind_dot and self._window == 1
+        is_dot = not transaction.plan.body.is_chunked
+        and_then = self._begin_next if may_follow and is_dot else nothing
+        return await self._transfer.result_of(transaction, and_then)
 
-    try:
-        result = await transact(
-            protocol,
-            plan,
-            timeouts,
-            started=item.waiter,
-            next_group=group_behind,
+    async def _send_again(self, item: _Item, plan: Plan) -> Outcome:
+        """Send a mail alone whose commands came behind a dot, and were not judged."""
+        self._session.allow_behind_dot = False
+        item.transaction = self._session.transaction(plan, resets=True)
+        return await self._outcome_of(item)
+
+
+def _fits(plan: Plan) -> bool:
+    """Return whether all of a mail may leave at once."""
+    body = plan.body
+    is_plain = body.progress is None and not plan.all_or_nothing
+    return is_plain and isinstance(body.content, Content)
+
+
+def _is_refused(item: _Item) -> bool:
+    """Return whether a mail was refused already, though nobody has asked for it yet."""
+    transaction = item.transaction
+    return (
+        item.is_whole
+        and transaction is not None
+        and (
+            transaction.content_refusal() is not None
+            or transaction.refusal() is not None
         )
-    except SMTPException as exc:
-        was_answered = is_all_sent and is_farewell(exc)
-        return Outcome.of_error(item.mail, exc, was_answered=was_answered)
-    return Outcome.of_result(item.mail, result)
+    )
+
+
+def _is_cancelled() -> bool:
+    """Return whether the running task is being cancelled, not only what it reads."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _unreadable(cause: BaseException) -> SMTPException:
+    error = SMTPArgumentError(f"the message could not be read: {cause!r}")
+    error.__cause__ = cause
+    return without_frames(error)

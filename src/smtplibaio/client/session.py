@@ -1,37 +1,320 @@
-"""What a client has learnt from the server since the last security boundary."""
+"""One session, from the greeting to the end of its connection.
+
+Rules:
+
+1. What is learnt from the server is replaced whole. After TLS nothing is known: "The
+   client MUST discard any knowledge obtained from the server" (RFC 3207 4.2).
+2. HELO is for servers that do not know EHLO (RFC 5321 3.2): for a 5yz, not for a 4yz.
+3. A mail begins with RSET where a MAIL was given by hand and left unfinished.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import socket
+import ssl
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
 
+from ..content.email import Fitted, fit
+from ..content.forms import Message
+from ..content.progress import ProgressCallback
+from ..exceptions import (
+    SMTPArgumentError,
+    SMTPCommandFailedError,
+    SMTPCommandNotSupportedError,
+    SMTPException,
+    SMTPProtocolError,
+)
+from ..grammar import commands
 from ..grammar.extensions import Extensions
 from ..grammar.replies import Reply
+from ..mail.envelope import Envelope, body_of
+from ..mail.result import SendResult
+from ..mail.terms import Plan, Terms
+from ..mail.transaction import Transaction
+from ..mail.verdicts import check_reply
+from ..wire.opening import address_literal
+from ..wire.protocol import SMTPProtocol
+from ..wire.tls import default_context, is_verified
+from .config import Settings
+from .dialogue import perform
+from .transfer import Transfer
 
-__all__ = ["Session"]
+__all__ = ["Learnt", "Open", "Session", "own_name"]
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Hold what was learnt; replaced whole, never patched back.
+class Learnt(NamedTuple):
+    """What a client has learnt from the server since the last security boundary."""
 
-    A new connection starts with a new `Session`, and so does TLS: "The client MUST
-    discard any knowledge obtained from the server" (RFC 3207 4.2).
-    """
-
-    extensions: Extensions = field(default_factory=Extensions)
+    extensions: Extensions = Extensions()
     ehlo_reply: Reply | None = None
     helo_reply: Reply | None = None
     is_authenticated: bool = False
-    in_transaction: bool = False  # MAIL was taken, neither content nor RSET ended it
-    is_binary: bool = False  # that MAIL said BODY=BINARYMIME
-    has_chunks: bool = False  # a BDAT was given, and not the last
 
     @property
     def is_introduced(self) -> bool:
-        """Tell whether the server knows the client's name."""
+        """Whether the server knows the client's name."""
         return self.ehlo_reply is not None or self.helo_reply is not None
 
+
+class Open(NamedTuple):
+    """A transaction that was begun by hand: MAIL was taken, and nothing has ended it.
+
+    Attributes:
+        body: What BODY says of its content, where it was given.
+        has_chunks: Whether a BDAT was given, and not the last.
+        accepted: How many recipients were accepted.
+    """
+
+    body: str | None = None
+    has_chunks: bool = False
+    accepted: int = 0
+
     @property
-    def supports_esmtp(self) -> bool:
-        """Tell whether the server answered EHLO."""
-        return self.ehlo_reply is not None
+    def is_for_bdat(self) -> bool:
+        """Whether its content goes with BDAT only (RFC 3030 2 and 3)."""
+        return self.has_chunks or self.body == "BINARYMIME"
+
+
+class Session:
+    """The dialogue with one server on one connection.
+
+    Attributes:
+        protocol: The connection.
+        settings: How the client is configured.
+        greeting: The server's greeting.
+        learnt: What the server has said of itself.
+        terms: What may be said to it; made with `learnt`.
+        open: The transaction that was begun by hand; None where there is none.
+        allow_behind_dot: Whether commands may leave behind content that is not
+            answered; False from when the server has refused some for that.
+    """
+
+    def __init__(
+        self, protocol: SMTPProtocol, settings: Settings, greeting: Reply
+    ) -> None:
+        self.protocol = protocol
+        self.settings = settings
+        self.timeouts = settings.timeouts
+        self.greeting = greeting
+        self.transfer = Transfer(protocol, settings.timeouts)
+        self.open: Open | None = None
+        self._learn(Learnt())
+
+    def _learn(self, learnt: Learnt) -> None:
+        self.learnt = learnt
+        self.terms = Terms(
+            learnt.extensions,
+            pipelining=self.settings.pipelining,
+            chunking=self.settings.chunking,
+            is_verified=is_verified(self.protocol.transport),
+            is_lmtp=self.settings.is_lmtp,
+        )
+        self.allow_behind_dot = self.terms.allow_behind_dot
+
+    async def perform(self, line: bytes) -> Reply:
+        """Write one command and return its reply, a 2yz.
+
+        Raises:
+            SMTPCommandFailedError: It is 4yz or 5yz.
+            SMTPProtocolError: It is 3yz; the connection has ended.
+        """
+        return await perform(self.protocol, line, self.timeouts.reply)
+
+    # Who the client is
+
+    async def introduced(self) -> Learnt:
+        """Say EHLO (LHLO), or HELO where the server does not know that, unless said."""
+        if self.learnt.is_introduced:
+            return self.learnt
+        try:
+            await self.ehlo()
+        except SMTPCommandFailedError as exc:
+            if exc.is_transient or self.settings.is_lmtp:
+                raise
+            try:
+                await self.helo()
+            except SMTPException:
+                if self.protocol.cause is None:
+                    raise
+                raise exc from None  # the server had said why it would hang up
+        return self.learnt
+
+    async def ehlo(self, line: bytes | None = None) -> Reply:
+        """Say EHLO, or LHLO to a server of LMTP."""
+        spell = commands.lhlo if self.settings.is_lmtp else commands.ehlo
+        reply = await self._introduce(line, spell)
+        self._learn(
+            Learnt(
+                Extensions.from_reply(reply),
+                ehlo_reply=reply,
+                is_authenticated=self.learnt.is_authenticated,
+            )
+        )
+        return reply
+
+    async def helo(self, line: bytes | None = None) -> Reply:
+        """Say HELO."""
+        reply = await self._introduce(line, commands.helo)
+        is_authenticated = self.learnt.is_authenticated
+        self._learn(Learnt(helo_reply=reply, is_authenticated=is_authenticated))
+        return reply
+
+    async def _introduce(
+        self, line: bytes | None, spell: Callable[[str], bytes]
+    ) -> Reply:
+        if line is None:
+            transport = self.protocol.transport
+            line = spell(own_name(self.settings) or address_literal(transport))
+        # Broken off, nobody knows which of the two the server goes by: what was learnt
+        # counts no more. Refused, it does (RFC 5321 4.1.4: "the same state").
+        before = self.learnt
+        self._learn(Learnt(is_authenticated=before.is_authenticated))
+        try:
+            reply = await self.perform(line)
+        except SMTPCommandFailedError:
+            self._learn(before)
+            raise
+        self.open = None  # RFC 5321 4.1.4: EHLO clears all buffers, as RSET does
+        return reply
+
+    # TLS
+
+    async def starttls(self, context: ssl.SSLContext | None) -> Reply:
+        """Turn the connection to TLS, and introduce the client again.
+
+        Raises:
+            SMTPException: As `SMTP.starttls`.
+        """
+        protocol = self.protocol
+        name = self.settings.endpoint.name_to_verify
+        if protocol.transport.get_extra_info("ssl_object") is not None:
+            raise SMTPArgumentError(
+                f"the connection to {protocol.peer} is encrypted already"
+            )
+        learnt = await self.introduced()
+        if self.open is not None:
+            raise SMTPArgumentError(
+                "STARTTLS cannot be within a mail transaction: say RSET first"
+            )
+        if "STARTTLS" not in learnt.extensions:
+            raise SMTPCommandNotSupportedError("STARTTLS", f"{protocol.peer} does not")
+        with protocol.indivisible("STARTTLS"):
+            reply = await protocol.ask_for_tls(commands.STARTTLS, self.timeouts.reply)
+            if check_reply(reply, "STARTTLS").code != 220:
+                raise SMTPProtocolError(
+                    f"{protocol.peer} answered STARTTLS with {reply.code}"
+                )
+            await protocol.start_tls(
+                context or default_context(), name, self.timeouts.connect
+            )
+        self._learn(Learnt())
+        await self.ehlo()
+        return reply
+
+    def note_authenticated(self) -> None:
+        """Remember that the client has logged in."""
+        self._learn(self.learnt._replace(is_authenticated=True))
+
+    # A transaction by hand
+
+    async def mail(self, mailbox: str, options: Sequence[str]) -> Reply:
+        """Say MAIL."""
+        line = self.terms.mail(mailbox, options)
+        with self.protocol.indivisible("MAIL"):
+            reply = await self.perform(line)
+        self.open = Open(body_of(options))
+        return reply
+
+    async def rcpt(self, mailbox: str, options: Sequence[str]) -> Reply:
+        """Say RCPT."""
+        line = self.terms.rcpt(mailbox, options)
+        with self.protocol.indivisible("RCPT"):
+            reply = await self.perform(line)
+        if self.open is not None:
+            self.open = self.open._replace(accepted=self.open.accepted + 1)
+        return reply
+
+    async def data(self, message: Message, fitted: Fitted | None) -> Reply:
+        """Say DATA and the content; return the final reply."""
+        begun = self.open or Open()
+        if begun.is_for_bdat:
+            raise SMTPArgumentError(
+                "after BODY=BINARYMIME or a BDAT content goes with BDAT only: use "
+                "sendmail, or the pipeline's bdat"
+            )
+        content, _ = fitted or fit(message, self.terms.extensions)
+        body = self.terms.body(content, begun.body)._replace(is_chunked=False)
+        plan = Plan(body, is_lmtp=self.settings.is_lmtp, accepted=begun.accepted)
+        transaction = Transaction(plan, self.timeouts)
+        await self.transfer.result_of(transaction)
+        self.open = None
+        return transaction.replies[-1]
+
+    async def rset(self) -> Reply:
+        """Say RSET: forget the transaction that was begun."""
+        reply = await self.perform(commands.RSET)
+        self.open = None
+        return reply
+
+    # Whole mails
+
+    def transaction(
+        self,
+        plan: Plan,
+        *,
+        is_behind: bool = False,
+        resets: bool = False,
+        first_reply: float | None = None,
+    ) -> Transaction:
+        """Make the transaction of a mail that is about to be sent.
+
+        Args:
+            plan: What will be said.
+            is_behind: Whether the mail in front of it has no final reply yet.
+            resets: Whether RSET comes first in any case.
+            first_reply: The seconds that the first reply may take.
+        """
+        resets = resets or is_behind or self.open is not None
+        self.open = None
+        return Transaction(
+            plan,
+            self.timeouts,
+            resets=resets,
+            is_behind=is_behind,
+            first_reply=first_reply,
+        )
+
+    def send(
+        self,
+        envelope: Envelope,
+        message: Message,
+        *,
+        fitted: Fitted | None = None,
+        all_or_nothing: bool = False,
+        add_missing: bool = False,
+        progress: ProgressCallback | None = None,
+        first_reply: float | None = None,
+    ) -> Coroutine[Any, Any, SendResult]:
+        """Send a mail in one transaction; the arguments are checked at the call.
+
+        Raises:
+            SMTPException: As `SMTP.send_message`.
+        """
+        plan = self.terms.plan(
+            envelope,
+            message,
+            fitted,
+            all_or_nothing=all_or_nothing,
+            add_missing=add_missing,
+            progress=progress,
+        )
+        return self.transfer.result_of(self.transaction(plan, first_reply=first_reply))
+
+
+def own_name(settings: Settings) -> str | None:
+    """Return the client's name, as far as it does not depend on a connection."""
+    if settings.name is not None:
+        return settings.name
+    name = socket.gethostname()
+    return name if "." in name and commands.is_client_name(name) else None

@@ -8,13 +8,22 @@ Rules:
 3. Chunks are put together to blocks; where chunks come slowly, so do the blocks.
 4. A source that gives nothing for too long is given up: the server would hang up.
 5. What a source raises comes out as it is. A generator is closed with the mail.
+6. A read in a thread cannot be broken off, and would take octets from whoever reads
+   the file next. So the connection is ended at once, and then the read is waited for; a
+   second cancellation leaves without it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Generator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Generator,
+)
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -42,6 +51,7 @@ async def blocks_of(
     no_8bit: SMTPException | None,
     stop: asyncio.Future[Any],
     timeout: float | None,
+    on_break: Callable[[], object],
 ) -> AsyncGenerator[bytes, None]:
     """Read a stream, and give what is sent of it in blocks, none of them empty.
 
@@ -50,6 +60,8 @@ async def blocks_of(
         no_8bit: What an octet above 127 raises, if it cannot travel.
         stop: Reading is broken off when this future is done.
         timeout: Seconds that the source may take for a chunk.
+        on_break: Called when reading is broken off, before a read that is under way in
+            a thread is waited for.
 
     Raises:
         SMTPArgumentError: The content cannot be sent.
@@ -61,7 +73,7 @@ async def blocks_of(
     canonicaliser = Canonicaliser(no_8bit=no_8bit)
     held = bytearray()
     since = loop.time()
-    async with aclosing(_chunks(stream.source, stop, timeout)) as chunks:
+    async with aclosing(_chunks(stream.source, stop, timeout, on_break)) as chunks:
         async for chunk in chunks:
             held += chunk
             is_due = loop.time() - since >= PATIENCE
@@ -82,7 +94,10 @@ async def blocks_of(
 
 
 async def _chunks(
-    source: Any, stop: asyncio.Future[Any], timeout: float | None
+    source: Any,
+    stop: asyncio.Future[Any],
+    timeout: float | None,
+    on_break: Callable[[], object],
 ) -> AsyncGenerator[bytes, None]:
     if isinstance(source, AsyncIterable):
         chunks = aiter(source)
@@ -97,7 +112,7 @@ async def _chunks(
                 await chunks.aclose()
     elif is_readable(source):
         pull = _Pull(stop, timeout)
-        while chunk := octets_of(await pull.of(_read(source))):
+        while chunk := octets_of(await pull.of(_read(source, on_break))):
             yield chunk
             pull.gave()
     else:
@@ -110,12 +125,18 @@ async def _chunks(
                 chunks.close()
 
 
-async def _read(file: Readable) -> Any:
+async def _read(file: Readable, on_break: Callable[[], object]) -> Any:
     if isinstance(file, io.BytesIO):
         return file.read(BLOCK)
     # What a pipe has does not wait until it has a whole block.
     read = getattr(file, "read1", file.read)
-    return await asyncio.get_running_loop().run_in_executor(None, read, BLOCK)
+    reading = asyncio.get_running_loop().run_in_executor(None, read, BLOCK)
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        on_break()
+        await asyncio.wait((reading,))
+        raise
 
 
 class _Pull:
@@ -143,7 +164,7 @@ class _Pull:
         is_waiting = True
 
         def interrupt(_: object) -> None:
-            if is_waiting:
+            if is_waiting and not limit.expired():
                 limit.reschedule(self._loop.time())
 
         try:

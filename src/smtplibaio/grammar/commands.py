@@ -28,6 +28,7 @@ __all__ = [
     "helo",
     "help_",
     "keyword_of",
+    "lhlo",
     "mail",
     "noop",
     "other",
@@ -148,6 +149,11 @@ def ehlo(name: str) -> bytes:
 def helo(name: str) -> bytes:
     """Spell HELO (RFC 5321 4.1.1.1)."""
     return command_line("HELO", client_name(name))
+
+
+def lhlo(name: str) -> bytes:
+    """Spell LHLO (RFC 2033 4.1)."""
+    return command_line("LHLO", client_name(name))
 
 
 def parameters(options: Iterable[str], what: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Mails of a run, and what became of each."""
+"""One mail: a message, and whom it is from and for."""
 
 from __future__ import annotations
 
@@ -11,22 +11,10 @@ from typing import Literal
 from ..content.email import envelope_for
 from ..content.forms import Message
 from ..content.progress import ProgressCallback
-from ..exceptions import (
-    SMTPCommandFailedError,
-    SMTPDeliveryUnknownError,
-    SMTPException,
-    SMTPNoRecipientError,
-    SMTPRecipientRefusedError,
-    without_frames,
-)
 from ..grammar.parameters import Notify, Parameters
 from .envelope import Envelope
-from .result import SendResult
 
-__all__ = ["Mail", "Outcome", "Status"]
-
-Status = Literal["accepted", "partial", "refused", "unknown", "not sent"]
-
+__all__ = ["Mail"]
 
 #: The typed parameters, which a mail has by the same names.
 _NAMES = [parameter.name for parameter in fields(Parameters)]
@@ -79,53 +67,3 @@ class Mail:
         if values == _DEFAULTS:
             return None
         return Parameters(**dict(zip(_NAMES, values, strict=True)))
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Tell what became of one mail of `SMTP.send_many`.
-
-    Attributes:
-        mail: The mail.
-        result: What was accepted, where some of it was.
-        error: Why it was not, where it was not.
-        status: "accepted" by the server for every recipient; "partial", for some;
-            "refused", for none; "unknown", where all of it was sent and no answer came;
-            "not sent", where it is certain that the server has not taken it.
-    """
-
-    mail: Mail
-    result: SendResult | None
-    error: SMTPException | None
-    status: Status
-
-    @classmethod
-    def of_result(cls, mail: Mail, result: SendResult) -> Outcome:
-        """Tell of a mail that was accepted, for some of the recipients at least."""
-        return cls(mail, result, None, "partial" if result else "accepted")
-
-    @classmethod
-    def of_error(
-        cls, mail: Mail, error: SMTPException, *, was_answered: bool = False
-    ) -> Outcome:
-        """Tell of a mail that was not, or may not have been.
-
-        Args:
-            mail: The mail.
-            error: What its transaction raised.
-            was_answered: Whether the error is the answer to all of the content, as a
-                421 may be.
-        """
-        status: Status = "not sent"
-        if isinstance(error, SMTPDeliveryUnknownError):
-            status = "unknown"
-        elif was_answered or isinstance(error, _REFUSALS):
-            status = "refused"
-        return cls(mail, None, without_frames(error), status)
-
-
-_REFUSALS = (
-    SMTPCommandFailedError,
-    SMTPNoRecipientError,
-    SMTPRecipientRefusedError,
-)

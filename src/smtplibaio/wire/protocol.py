@@ -9,8 +9,10 @@ Rules:
    With anything in flight, ignoring one would make a later reply look like the one to
    the end of the content, and mail would be lost. A 421 is the server's farewell and
    becomes the reason that later calls give.
+   A part of a reply that came while none was owed is no beginning of the next one: it
+   ends the connection before anything more is said.
 4. Once the connection has ended every waiter is settled, once, and every later call
-   has the same cause. The first cause wins.
+   has the same cause. The first cause wins. What is kept of it holds no frames.
 5. Not one octet is taken for a reply between the 220 to STARTTLS and the end of the
    handshake (CVE-2011-0411): reading stops as the 220 is parsed, and whatever came
    behind it ends the connection. However the handshake fails, the end is the same.
@@ -21,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from asyncio import Future
-from collections.abc import Iterable
+from copy import copy
 from typing import Any, cast
 
 from ..events import (
@@ -41,10 +43,11 @@ from ..exceptions import (
     SMTPTimeoutError,
     again,
     one_line,
+    without_frames,
 )
 from ..grammar.replies import MAX_REPLY, Reply, ReplyParser
 from .indivisible import Indivisible
-from .replyqueue import GroupWaiter, Owed, ReplyFuture, Waiter
+from .replyqueue import ReplyFuture, ReplyQueue, ReplyTaker, Waiter, fail_waiters
 from .salvage import is_broken_below, read_what_is_left
 from .tls import handshake, tls_error
 
@@ -54,13 +57,19 @@ __all__ = ["SMTPProtocol"]
 #: short, and a buffer of our own costs neither the allocation nor its page faults.
 BUFFER_SIZE = 4096
 
+_GREETING = "the greeting"
+
 #: Seconds that closing may take, whatever the peer does.
 CLOSE_TIMEOUT = 1.0
 
 #: A farewell, and what may be the go-ahead for TLS.
 _TELLING = frozenset({421, 220})
 
-_CLOSED = "the server closed the connection"
+#: What to try where a server does not greet, or closes the connection before that.
+_NO_GREETING = (
+    "; if it waits for TLS from the first octet on, as port 465 does, use SMTP_SSL or "
+    "tls=True"
+)
 
 
 class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
@@ -92,10 +101,12 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._has_tls = False
         self._parser = ReplyParser()
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
-        self._owed = Owed(loop, self._reply_is_late)
-        self._greeting_waiter = Waiter(self.greeting, None, "the greeting")
+        self._owed = ReplyQueue(loop, self._reply_is_late)
+        self._greeting_waiter = Waiter(self.greeting, None, _GREETING)
         self._owed.add((self._greeting_waiter,))
         self._greeting_timeout = greeting_timeout
+        self._held: list[bytes] = []  # what `flush` will write
+        self._held_waiters: list[ReplyTaker] = []
         self._cause: SMTPException | None = None
         self.has_lost_replies = False  # it ended while a reply was owed
         self.is_lost: asyncio.Future[None] = loop.create_future()
@@ -111,7 +122,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             self.narrator.tell(Connected.to(peer, self._server))
         if transport.get_extra_info("ssl_object") is not None:
             self._tls_started()
-        self._owed.limit(self._greeting_waiter, self._greeting_timeout)
+        self._greeting_waiter.timeout = self._greeting_timeout
+        self._owed.watch()
 
     def _tls_started(self) -> None:
         # What does not fit in at once, asyncio drops if the end is right behind it.
@@ -132,33 +144,59 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """Turn what was read into replies; uvloop calls it, as for any `Protocol`."""
         if self._cause is not None:
             return  # nobody listens any more
-        replies = self._parser.feed(data)
-        for reply in replies:
-            if reply.code in _TELLING or self.narrator.is_heard:
-                self._look_at(reply)
-            if self._cause is None and not self._owed.take(reply):
-                text = one_line(*self.narrator.shown(reply))
-                error = f"a reply that nobody asked for: {text}"
-                self.end(SMTPProtocolError(error))
-            if self._cause is not None:
-                return
-        if replies:
-            self._owed.watch()
-        fault = self._parser.fault
-        if self._is_paused and not self._parser.is_empty:
-            fault = SMTPProtocolError("octets behind the go-ahead for TLS")
-        if fault is not None:
+        parser = self._parser
+        replies = parser.feed(data)
+        for index, reply in enumerate(replies):
+            if reply[0] in _TELLING or self.narrator.is_heard:
+                self._look_at(reply, replies[:index])
+                if self._cause is not None:
+                    return
+        unasked = self._owed.take(replies)
+        if unasked is not None:
+            text = one_line(*self.narrator.shown(unasked))
+            self.end(
+                SMTPProtocolError(
+                    f"{self.peer} sent a reply that nobody asked for: {text}"
+                )
+            )
+        elif parser.fault is not None:
             # An excerpt may hold half of a secret, which no search for it would find.
             hides = self.narrator.is_redacting
-            self.end(SMTPProtocolError("not an SMTP reply to AUTH") if hides else fault)
+            fault = "not an SMTP reply to AUTH" if hides else parser.fault
+            self.end(SMTPProtocolError(f"{self.peer} sent what is {fault}"))
+        elif self._is_paused and not parser.is_empty:
+            self._end_for_octets_before_tls()
+
+    def _end_for_octets_before_tls(self) -> None:
+        self.end(
+            SMTPProtocolError(f"{self.peer} sent octets behind its 220 to STARTTLS")
+        )
 
     def eof_received(self) -> None:
         """Take the end of the server's half for the end of the connection."""
-        self.end(SMTPConnectionLostError(_CLOSED + self._where))
+        self.end(
+            SMTPConnectionLostError(f"{self.peer} closed the connection{self._when}")
+        )
 
     @property
-    def _where(self) -> str:
-        return " in the middle of a reply" if self._parser.has_partial else ""
+    def _when(self) -> str:
+        """What the connection was waiting for, for the text of its end."""
+        due = self._owed.due
+        if due is None:
+            return " in the middle of a reply" if self._parser.has_partial else ""
+        if due is self._greeting_waiter:
+            return " before its greeting" + ("" if self._has_tls else _NO_GREETING)
+        middle = "in the middle of" if self._parser.has_partial else "before"
+        return f" {middle} its reply to {due.what}"
+
+    @property
+    def peer(self) -> str:
+        """The server, as the texts of errors call it: "mx.example port 25"."""
+        if self._server is None:
+            found = self.transport.get_extra_info("peername")
+            return Connected.to(found).peer or "the server"
+        host, port = self._server
+        return host if port is None else f"{host} port {port}"
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle everybody; the transport is gone."""
@@ -166,10 +204,13 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         if isinstance(exc, ssl.SSLError):
             # With TLS 1.3 a server that refuses the client's certificate says so only
             # after the handshake.
-            lost = tls_error("TLS has failed", exc)
+            lost = tls_error(f"TLS with {self.peer} has failed", exc)
         else:
-            what = f"the connection was lost: {exc}" if exc else _CLOSED
-            lost = SMTPConnectionLostError(what + self._where)
+            if exc is None:
+                what = f"{self.peer} closed the connection{self._when}"
+            else:
+                what = f"the connection to {self.peer} broke{self._when}: {exc}"
+            lost = SMTPConnectionLostError(what)
             lost.__cause__ = exc
         if exc is not None and self._cause is None and not self._has_tls:
             read_what_is_left(self.transport, self)
@@ -187,19 +228,29 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     # Replies
 
-    def _look_at(self, reply: Reply) -> None:
-        """Do what a reply asks for besides being given to whom it is for."""
+    def _look_at(self, reply: Reply, before: list[Reply]) -> None:
+        """Do what a reply asks for besides being given to whom it is for.
+
+        Args:
+            reply: The reply.
+            before: Those of the same read that came in front of it.
+        """
         if self.narrator.is_heard:
             self.narrator.tell(ReplyReceived(self.narrator.shown(reply)))
         if reply.code == 421:
             # RFC 5321 3.8: the server may say so at any time, asked or not.
-            reply = self.narrator.shown(reply)
-            text = f"the server ends the session: {one_line(*reply)}"
-            self.end(SMTPConnectionLostError(text, reply))
+            self._owed.take(before)
+            self._take_leave(self.narrator.shown(reply))
         elif reply.code == 220 and self._is_go_ahead_due:
             # Whatever the network brings from here on belongs to TLS.
             self.transport.pause_reading()
             self._is_paused = True
+
+    def _take_leave(self, farewell: Reply) -> None:
+        due = self._owed.due
+        to = "" if due is None else f", as its reply to {due.what}"
+        text = f"{self.peer} ends the session: {one_line(*farewell)}{to}"
+        self.end(SMTPConnectionLostError(text, farewell))
 
     @property
     def _is_go_ahead_due(self) -> bool:
@@ -207,59 +258,85 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         return due is not None and due.future is self._go_ahead
 
     def _reply_is_late(self, what: str, limit: float | None) -> None:
-        self.end(SMTPTimeoutError(f"no reply to {what} within {limit} s"))
+        if what is not _GREETING:
+            text = f"no reply from {self.peer} to {what} within {limit} s"
+            self.end(SMTPTimeoutError(text))
+            return
+        text = f"no greeting from {self.peer} within {limit} s"
+        if self._has_tls:
+            self.end(SMTPTimeoutError(text))
+        else:
+            # Whoever waits for the greeting ends the connection. Until then it can be
+            # found out whether the server waits for TLS.
+            self.transport.pause_reading()
+            self._owed.fail(SMTPTimeoutError(text + _NO_GREETING))
 
     @property
     def awaited(self) -> str | None:
-        """Give what the reply that is due next is to; None where none is owed."""
+        """The command that the next reply answers; None where no reply is owed."""
         due = self._owed.due
         return None if due is None else due.what
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether the connection stands and owes no reply."""
+        """Whether the connection stands and owes no reply."""
         return self._cause is None and not self._owed
 
     async def settled(self) -> None:
         """Wait until no reply is owed, or the connection has ended."""
         await self._owed.settled()
 
-    def limit(self, waiter: Waiter | GroupWaiter, timeout: float | None) -> None:
-        """Give a reply so many seconds from when it is its turn, or from now."""
-        self._owed.limit(waiter, timeout)
+    def watch(self) -> None:
+        """Begin the deadline of the reply that is due next anew."""
+        self._owed.watch()
 
     # Commands
 
-    def send(
-        self,
-        data: bytes,
-        waiters: Iterable[Waiter | GroupWaiter],
-        shown: bytes | None = None,
+    def say(
+        self, octets: bytes, waiter: ReplyTaker | None = None, shown: bytes = b""
     ) -> None:
-        """Write whole commands and queue a waiter for each of their replies.
+        """Hold octets, and who waits for their replies, for the next `flush`.
 
         Args:
-            data: The command lines.
-            waiters: One for each, or for each group.
-            shown: What the listener is told instead of the very lines.
-
-        Raises:
-            SMTPConnectionLostError: The connection has ended; nothing was written.
+            octets: Whole command lines, or content.
+            waiter: Takes the replies to them; None where none will come.
+            shown: The command lines as the listener is told of them.
         """
-        self.check()
-        self._owed.add(waiters)
-        self.transport.write(data)
-        if self.narrator.is_heard:
-            for line in (data if shown is None else shown).splitlines():
+        self._held.append(octets)
+        if waiter is not None:
+            self._held_waiters.append(waiter)
+        if shown and self.narrator.is_heard:
+            for line in shown.splitlines():
                 text = line.decode("utf-8", "surrogateescape")
                 self.narrator.tell(CommandSent(text))
+
+    def flush(self) -> None:
+        """Write what is held in one piece, and queue its waiters in the same step.
+
+        Raises:
+            SMTPConnectionError: The connection has ended; nothing was written, and the
+                waiters have failed.
+        """
+        held, self._held = self._held, []
+        waiters, self._held_waiters = self._held_waiters, []
+        if not self._owed and self._parser.has_partial:
+            text = f"{self.peer} sent a part of a reply that nobody asked for"
+            self.end(SMTPProtocolError(text))
+        if self._cause is not None:
+            fail_waiters(waiters, self._cause)
+            raise self._ended(self._cause)
+        self._owed.add(waiters)
+        if held:
+            self.transport.write(held[0] if len(held) == 1 else b"".join(held))
 
     def ask(
         self, line: bytes, timeout: float | None, what: str, shown: bytes | None = None
     ) -> ReplyFuture:
-        """Write one command and give the future of its reply."""
+        """Write one command, and return the future of its reply."""
         future: ReplyFuture = self._loop.create_future()
-        self.send(line, (Waiter(future, timeout, what),), shown)
+        waiter = Waiter(future, timeout, what)
+        self.say(line, waiter, line if shown is None else shown)
+        self.flush()
         return future
 
     async def drain(self, reply: Future[Any], timeout: float | None) -> None:
@@ -283,7 +360,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             return_when=asyncio.FIRST_COMPLETED,
         )
         if not done:
-            error = SMTPTimeoutError(f"the server took no content for {timeout} s")
+            error = SMTPTimeoutError(f"{self.peer} took no content for {timeout} s")
             self.end(error)
             raise error
 
@@ -308,16 +385,24 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             raise again(self._cause)
         try:
             self.transport = await handshake(
-                self._loop, self.transport, self, context, server_hostname, timeout
+                self._loop,
+                self.transport,
+                self,
+                context,
+                server_hostname,
+                timeout,
+                self.peer,
             )
             self.check()  # uvloop gives a transport for a connection that was lost, too
         except SMTPException as exc:
+            is_first = self._cause is None
             self._abandon(exc)
-            if self._cause is not exc:
+            if not is_first:
                 self.check()  # the first cause wins
             raise
         except BaseException:
-            self._abandon(SMTPConnectionLostError("the handshake was broken off"))
+            text = f"the TLS handshake with {self.peer} was broken off"
+            self._abandon(SMTPConnectionLostError(text))
             raise
         self._is_paused = False
         self._tls_started()
@@ -332,7 +417,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     @property
     def cause(self) -> SMTPException | None:
-        """Give the reason that the connection ended for, or None while it stands."""
+        """The reason for which the connection ended; None while it stands."""
         return self._cause
 
     def check(self) -> None:
@@ -344,7 +429,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     def _ended(cause: SMTPException) -> SMTPException:
         if isinstance(cause, SMTPConnectionError):
             return again(cause)
-        ended = SMTPConnectionLostError(f"the connection was ended: {cause}")
+        ended = SMTPConnectionLostError(f"the connection has ended: {cause}")
         ended.__cause__ = cause
         return ended
 
@@ -355,10 +440,12 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """
         if self._cause is not None:
             return
-        self._cause = cause
+        kept = copy(cause)  # whoever raises this one again adds frames to it
+        kept.__cause__ = cause.__cause__
+        self._cause = without_frames(kept)
         self.transport.abort()
-        self._settle(cause)
-        self.narrator.tell(Closed(cause))
+        self._settle(self._cause)
+        self.narrator.tell(Closed(self._cause))
 
     def _settle(self, cause: SMTPException) -> None:
         self.has_lost_replies = self._owed.fail(cause)
@@ -373,11 +460,14 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             # In the middle of a handshake no word in clear is one that TLS takes.
             is_orderly = not self._owed and not self._is_paused
             if is_orderly:
-                self.send(last_words, ())
+                self.say(last_words, None, last_words)
+                self.transport.write(b"".join(self._held))
                 self.transport.close()
             else:
                 self.transport.abort()
-            self._cause = SMTPConnectionError("the connection was closed by the client")
+            self._cause = SMTPConnectionError(
+                f"the connection to {self.peer} was closed by the client"
+            )
             self._settle(self._cause)
             self.narrator.tell(Closed(None))
         try:

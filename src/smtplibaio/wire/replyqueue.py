@@ -14,15 +14,36 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from ..exceptions import SMTPException, again
-from ..grammar.commands import verb_of
 from ..grammar.replies import Reply
 from .deadline import Deadline
 
-__all__ = ["GroupWaiter", "Owed", "ReplyFuture", "Waiter"]
+__all__ = ["ReplyFuture", "ReplyQueue", "ReplyTaker", "Waiter", "fail_waiters"]
 
 ReplyFuture = asyncio.Future[Reply]
+
+
+class ReplyTaker(Protocol):
+    """What waits for one reply or for several: a `Waiter`, or a mail transaction.
+
+    Attributes:
+        future: Resolved by `take`; failed where the connection ends before that.
+    """
+
+    future: Any
+
+    @property
+    def timeout(self) -> float | None:
+        """The seconds that the reply which is due next may take."""
+
+    @property
+    def what(self) -> str:
+        """The command that the next reply answers, for the text of an error."""
+
+    def take(self, reply: Reply) -> bool:
+        """Take a reply, and return whether it was the last one that is owed."""
 
 
 class Waiter:
@@ -30,8 +51,8 @@ class Waiter:
 
     Args:
         future: Resolved with the reply.
-        timeout: The seconds that it may take once it is its turn.
-        what: What it is the reply to, for the text of an error.
+        timeout: The seconds that the reply may take once it is due.
+        what: The command that the reply answers, for the text of an error.
     """
 
     __slots__ = ("future", "timeout", "what")
@@ -42,70 +63,19 @@ class Waiter:
         self.what = what
 
     def take(self, reply: Reply) -> bool:
-        """Take a reply; tell whether it was the last one."""
+        """Take the reply."""
         if not self.future.done():
             self.future.set_result(reply)
         return True
 
 
-class GroupWaiter:
-    """Wait for the replies to a group of commands, which are judged together.
-
-    Attributes:
-        lines: The commands.
-        replies: Those that have come.
-
-    Args:
-        future: Resolved with all of them.
-        lines: See there.
-        timeout: The seconds that each may take once it is its turn.
-        last_timeout: The same for the last one.
-    """
-
-    __slots__ = ("_timeout", "future", "last_timeout", "lines", "replies")
-
-    def __init__(
-        self,
-        future: asyncio.Future[list[Reply]],
-        lines: Sequence[bytes],
-        timeout: float | None,
-        last_timeout: float | None,
-    ) -> None:
-        self.future = future
-        self.replies: list[Reply] = []
-        self.lines = lines
-        self._timeout = timeout
-        self.last_timeout = last_timeout
-
-    @property
-    def timeout(self) -> float | None:
-        """Give the seconds that the next reply may take."""
-        is_last = len(self.replies) == len(self.lines) - 1
-        return self.last_timeout if is_last else self._timeout
-
-    @property
-    def what(self) -> str:
-        """Give what the next reply is to."""
-        return verb_of(self.lines[len(self.replies)])
-
-    def take(self, reply: Reply) -> bool:
-        """Take a reply; tell whether it was the last one."""
-        replies = self.replies
-        replies.append(reply)
-        if len(replies) < len(self.lines):
-            return False
-        if not self.future.done():
-            self.future.set_result(self.replies)
-        return True
-
-
-class Owed:
+class ReplyQueue:
     """Hold the waiters, oldest first.
 
     Args:
         loop: The running loop.
         on_timeout: Called where the reply that is due next has not come in time, with
-            what it is the reply to, and the limit.
+            the command that it answers, and the limit in seconds.
     """
 
     def __init__(
@@ -115,7 +85,7 @@ class Owed:
     ) -> None:
         self._loop = loop
         self._on_timeout = on_timeout
-        self._waiters: deque[Waiter | GroupWaiter] = deque()
+        self._waiters: deque[ReplyTaker] = deque()
         self._is_settled: asyncio.Future[None] | None = None
         self._deadline = Deadline(loop, self._deadline_passed)
 
@@ -123,44 +93,33 @@ class Owed:
         return bool(self._waiters)
 
     @property
-    def due(self) -> Waiter | GroupWaiter | None:
-        """Give whom the next reply is for."""
+    def due(self) -> ReplyTaker | None:
+        """The waiter that the next reply is for."""
         return self._waiters[0] if self._waiters else None
 
-    def add(self, waiters: Iterable[Waiter | GroupWaiter]) -> None:
+    def add(self, waiters: Iterable[ReplyTaker]) -> None:
         """Queue waiters; the deadline of the first runs if nothing was owed."""
         was_settled = not self._waiters
         self._waiters.extend(waiters)
         if was_settled:
             self.watch()
 
-    def take(self, reply: Reply) -> bool:
-        """Give a reply to whom it is for; tell whether there is anybody.
-
-        Call `watch` when there are no more to give: several come in one read, and
-        between them no time passes.
-        """
+    def take(self, replies: Sequence[Reply]) -> Reply | None:
+        """Hand replies over; return the first one that nobody waits for, if any."""
         waiters = self._waiters
-        if not waiters:
-            return False
-        if waiters[0].take(reply):
-            waiters.popleft()
-            if self._is_settled is not None and not waiters:
-                self._wake_settled()
-        return True
+        for reply in replies:
+            if not waiters:
+                return reply
+            if waiters[0].take(reply):
+                waiters.popleft()
+        self.watch()
+        if self._is_settled is not None and not waiters:
+            self._wake_settled()
+        return None
 
     def watch(self) -> None:
         """Let the deadline of the reply that is due next begin."""
         self._deadline.set(self._waiters[0].timeout if self._waiters else None)
-
-    def limit(self, waiter: Waiter | GroupWaiter, timeout: float | None) -> None:
-        """Give a last reply so many seconds from when it is its turn, or from now."""
-        if isinstance(waiter, Waiter):
-            waiter.timeout = timeout
-        else:
-            waiter.last_timeout = timeout
-        if self.due is waiter:
-            self.watch()
 
     def _deadline_passed(self) -> None:
         due = self._waiters[0]
@@ -181,12 +140,17 @@ class Owed:
             waiting.set_result(None)
 
     def fail(self, cause: SMTPException) -> bool:
-        """Fail every waiter; tell whether there was one."""
+        """Fail every waiter, and return whether there was one."""
         self._deadline.cancel()
         waiters, self._waiters = self._waiters, deque()
-        for waiter in waiters:
-            if not waiter.future.done():
-                waiter.future.set_exception(again(cause))
-                waiter.future.exception()  # seen, even where the caller dropped it
+        fail_waiters(waiters, cause)
         self._wake_settled()
         return bool(waiters)
+
+
+def fail_waiters(waiters: Iterable[ReplyTaker], cause: SMTPException) -> None:
+    """Settle waiters whose replies will not come; the loop must not complain of it."""
+    for waiter in waiters:
+        if not waiter.future.done():
+            waiter.future.set_exception(again(cause))
+            waiter.future.exception()  # seen, even where the caller dropped it

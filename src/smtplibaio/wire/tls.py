@@ -88,6 +88,7 @@ async def handshake(
     context: ssl.SSLContext,
     server_hostname: str,
     timeout: float | None,
+    peer: str,
 ) -> asyncio.Transport:
     """Turn a connection to TLS; give the transport that takes the place of the old one.
 
@@ -108,11 +109,13 @@ async def handshake(
         if transport is None:  # asyncio's way of saying so
             raise ConnectionResetError("the server closed the connection")
     except ssl.SSLError as exc:
-        raise tls_error("no TLS with the server", exc) from exc
+        raise tls_error(f"no TLS with {peer}", exc) from exc
     except TimeoutError as exc:
-        raise SMTPTimeoutError(f"no TLS handshake within {timeout} s") from exc
+        text = f"no TLS handshake with {peer} within {timeout} s"
+        raise SMTPTimeoutError(text) from exc
     except OSError as exc:
-        raise SMTPConnectionLostError("lost during the TLS handshake") from exc
+        text = f"{peer} closed the connection during the TLS handshake"
+        raise SMTPConnectionLostError(text) from exc
     return transport
 
 

@@ -1,0 +1,179 @@
+"""Logging in with what a client was given: which mechanisms, and what may be shown.
+
+Rules:
+
+1. A password that whoever listens would see is sent only where nobody can: over TLS, on
+   loopback, on a Unix socket, or where the caller allows it.
+2. A mechanism that does not show the password, and has failed, may have been made to
+   fail by whoever stands in between. So what shows it after that takes a server that
+   has proved its name.
+3. AUTH comes neither within a mail transaction nor a second time (RFC 4954 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..exceptions import (
+    SMTPArgumentError,
+    SMTPAuthenticationError,
+    SMTPCommandNotSupportedError,
+    SMTPConnectionError,
+    SMTPLoginError,
+    SMTPTimeoutError,
+)
+from ..grammar.replies import Reply
+from ..sasl.choice import (
+    BEARER_MECHANISMS,
+    PASSWORD_MECHANISMS,
+    bearer_candidates,
+    check_names,
+    password_candidates,
+)
+from ..sasl.mechanism import Mechanism
+from ..wire.opening import is_local
+from ..wire.tls import is_verified
+from .config import Credentials
+from .login import authenticate, check_cleartext, login, no_auth, nothing_in_common
+from .session import Session
+
+__all__ = ["auth", "authenticate_with", "check_password", "log_in"]
+
+
+def check_password(
+    username: str | bytes, password: str | bytes, mechanisms: Sequence[str] | None
+) -> list[str]:
+    """Check what a caller passed, and list the mechanisms that may be tried.
+
+    Raises:
+        SMTPArgumentError: A credential cannot be sent, or a name is not known.
+    """
+    names = check_names(mechanisms, PASSWORD_MECHANISMS)
+    password_candidates(username, password, (), names)
+    return names
+
+
+async def log_in(session: Session, credentials: Credentials) -> None:
+    """Log in as configured.
+
+    Raises:
+        SMTPException: As `SMTP.connect`.
+    """
+    mechanisms = session.settings.mechanisms
+    username, token = credentials.username, credentials.token
+    if credentials.password is not None:
+        await auth(session, username, credentials.password, mechanisms)
+        return
+    if isinstance(username, bytes):
+        username = username.decode("utf-8", "surrogateescape")
+    if not callable(token):
+        await _auth_with_token(session, username, str(token))
+        return
+    try:
+        await _auth_with_token(session, username, await token(False))
+    except SMTPLoginError as exc:
+        is_over = session.protocol.cause is not None
+        if is_over or not any(map(_is_refused, exc.exceptions)):
+            raise
+        try:
+            await _auth_with_token(session, username, await token(True))
+        except (SMTPConnectionError, SMTPTimeoutError) as lost:
+            raise exc from lost  # what the server said counts for more
+
+
+async def auth(
+    session: Session,
+    username: str | bytes,
+    password: str | bytes,
+    mechanisms: Sequence[str] | None,
+) -> Reply:
+    """Log in with a password.
+
+    Raises:
+        SMTPException: As `SMTP.auth`.
+    """
+    offered = await _offered(session)
+    tls = session.protocol.transport.get_extra_info("ssl_object")
+    candidates = password_candidates(username, password, offered, mechanisms, tls)
+    return await _login(
+        session, candidates, check_names(mechanisms, PASSWORD_MECHANISMS)
+    )
+
+
+async def authenticate_with(session: Session, mechanism: Mechanism) -> Reply:
+    """Log in with one mechanism.
+
+    Raises:
+        SMTPException: As `SMTP.authenticate`.
+    """
+    if mechanism.name.upper() not in await _offered(session):
+        raise SMTPCommandNotSupportedError(f"AUTH {mechanism.name}")
+    check_cleartext(mechanism, may_show=_may_show(session))
+    reply = await authenticate(session.protocol, mechanism, session.timeouts.reply)
+    session.note_authenticated()
+    return reply
+
+
+async def _auth_with_token(session: Session, username: str, token: str) -> Reply:
+    offered, mechanisms = await _offered(session), session.settings.mechanisms
+    candidates = bearer_candidates(username, token, offered, mechanisms)
+    return await _login(session, candidates, check_names(mechanisms, BEARER_MECHANISMS))
+
+
+async def _login(
+    session: Session, candidates: Sequence[Mechanism], usable: Sequence[str]
+) -> Reply:
+    announced = session.learnt.extensions
+    if not candidates:
+        raise nothing_in_common(
+            announced.auth, usable, announced, is_encrypted=_is_encrypted(session)
+        )
+    reply = await login(
+        session.protocol,
+        candidates,
+        may_show=_may_show(session),
+        may_fall_back=_may_fall_back(session),
+        timeout=session.timeouts.reply,
+    )
+    session.note_authenticated()
+    return reply
+
+
+async def _offered(session: Session) -> tuple[str, ...]:
+    learnt = await session.introduced()
+    if learnt.is_authenticated:
+        raise SMTPArgumentError(
+            "the session is authenticated already: a server takes one login a session"
+        )
+    if session.open is not None:
+        raise SMTPArgumentError(
+            "AUTH is not permitted within a mail transaction: say RSET first"
+        )
+    if "AUTH" not in learnt.extensions:
+        raise no_auth(learnt.extensions, is_encrypted=_is_encrypted(session))
+    return learnt.extensions.auth
+
+
+def _is_encrypted(session: Session) -> bool:
+    return session.protocol.transport.get_extra_info("ssl_object") is not None
+
+
+def _may_show(session: Session) -> bool:
+    return _is_encrypted(session) or _is_exempt(session)
+
+
+def _may_fall_back(session: Session) -> bool:
+    return is_verified(session.protocol.transport) or _is_exempt(session)
+
+
+def _is_exempt(session: Session) -> bool:
+    settings = session.settings
+    return settings.allow_cleartext_auth or is_local(
+        session.protocol.transport, is_direct=settings.endpoint.is_direct
+    )
+
+
+def _is_refused(exc: Exception) -> bool:
+    if not isinstance(exc, SMTPAuthenticationError):
+        return False
+    return exc.code == 535 or exc.error is not None

@@ -1,0 +1,74 @@
+"""Whose turn it is: one operation at a time, in the order in which they have come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from ..exceptions import SMTPConnectionError
+
+__all__ = ["Holder", "Turns"]
+
+
+class Holder(Protocol):
+    """An operation that has its turn."""
+
+    def is_waiting_for_itself(self) -> bool:
+        """Return whether the running task can only go on once this operation ends."""
+
+
+class Turns:
+    """A lock that is handed on in order; it costs nothing where nobody waits for it.
+
+    It belongs to one event loop. Each operation gives back the turn that it has taken,
+    whatever has become of the client meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._holder: Holder | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_handed_on = False  # to an operation that has not woken up yet
+
+    def take_at_once(self, holder: Holder) -> bool:
+        """Take the turn if it is free, and return whether it was."""
+        if self._holder is not None or self._is_handed_on:
+            return False
+        self._holder = holder
+        return True
+
+    async def take(self, holder: Holder) -> None:
+        """Wait for the turn.
+
+        Raises:
+            SMTPConnectionError: It would never come: the operation that has it waits
+                for the running task.
+        """
+        if self.take_at_once(holder):
+            return
+        if self._holder is not None and self._holder.is_waiting_for_itself():
+            raise SMTPConnectionError(
+                "the client is in use by a pipeline or by send_many of this very task, "
+                "or of a source that it reads: the call would wait for itself for ever"
+            )
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self.give_back()  # it came in the very step that cancelled the wait
+            raise
+        self._is_handed_on = False
+        self._holder = holder
+
+    def give_back(self) -> None:
+        """Let the next operation have its turn."""
+        self._holder = None
+        self._is_handed_on = False
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done() and not turn.get_loop().is_closed():
+                self._is_handed_on = True
+                turn.set_result(None)
+                return

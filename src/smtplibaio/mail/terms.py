@@ -1,0 +1,355 @@
+"""What may be said to one server on one connection: the one place that decides it.
+
+Rules:
+
+1. What cannot work with this server fails here, before MAIL: a parameter whose
+   extension was not announced, content that is too large or cannot travel
+   (RFC 1870 6.1, RFC 6152 3, RFC 6531 3.4), REQUIRETLS on a connection that is not
+   verified.
+2. A command that a caller gives by hand, a mail, a run of mails and a pipeline are all
+   spelt and checked here, so that the same rules hold for each.
+3. Content goes with DATA, unless BDAT was asked for or is the only way (RFC 3030 3:
+   BINARYMIME).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from ..content.email import Fitted, fit
+from ..content.forms import Content, Message, Stream
+from ..content.framing import Chunk, Chunks, Dots, Framing
+from ..content.progress import ProgressCallback
+from ..exceptions import (
+    SMTPArgumentError,
+    SMTPCommandNotSupportedError,
+    SMTPException,
+    SMTPTLSError,
+)
+from ..grammar import commands
+from ..grammar.addresses import needs_smtputf8
+from ..grammar.extensions import Extensions, require
+from .envelope import Envelope, body_of
+
+__all__ = ["Body", "Plan", "Terms"]
+
+#: Which extension announces a parameter of MAIL or RCPT, where its name differs.
+_EXTENSION_OF = {
+    "BODY": "8BITMIME",  # RFC 6152; RFC 3030 for BINARYMIME
+    "RET": "DSN",  # RFC 3461, as the next three
+    "ENVID": "DSN",
+    "NOTIFY": "DSN",
+    "ORCPT": "DSN",
+    "BY": "DELIVERBY",  # RFC 2852
+    "HOLDFOR": "FUTURERELEASE",  # RFC 4865
+    "HOLDUNTIL": "FUTURERELEASE",
+}
+
+#: Parameters that share their extension's name. A parameter that is in neither table
+#: belongs to no extension known here, and the server is the judge of it.
+_OWN_NAME = frozenset({"SIZE", "SMTPUTF8", "AUTH", "REQUIRETLS", "MT-PRIORITY"})
+
+#: The same recipients get many mails of a run, and of a service.
+_rcpt_line = lru_cache(maxsize=4096)(commands.rcpt)
+
+
+class Body(NamedTuple):
+    """Content, and how it travels.
+
+    Attributes:
+        content: What to send.
+        is_chunked: Whether with BDAT; else with DATA.
+        is_grouped: Whether a chunk may follow another before that was answered.
+        no_8bit: What a stream raises that turns out to be 8-bit, if it must not be.
+        progress: Called with how much has been sent.
+        framing: How the content is marked off, where that is not plain from the rest.
+    """
+
+    content: Content | Stream
+    is_chunked: bool = False
+    is_grouped: bool = False
+    no_8bit: SMTPException | None = None
+    progress: ProgressCallback | None = None
+    is_last: bool = True
+
+    def framing(self) -> Framing:
+        """Return a fresh framing of the content."""
+        if not self.is_chunked:
+            return Dots()
+        size = self.content.size
+        return Chunks() if size is None else Chunk(size, is_last=self.is_last)
+
+
+class Plan(NamedTuple):
+    """One mail, as it will be said.
+
+    Attributes:
+        body: The content.
+        mail: The MAIL command; empty where it was given before.
+        rcpts: One RCPT command a recipient.
+        recipients: The same recipients, as the caller calls them.
+        is_grouped: Whether the server offers PIPELINING.
+        all_or_nothing: Whether to send nothing if one recipient is refused. DATA then
+            waits for the verdicts: after a 354 the only way out would be to hang up.
+        says_data: Whether DATA is still to be given.
+        is_lmtp: Whether every accepted recipient has a final reply (RFC 2033 4.2).
+        accepted: How many recipients were accepted before.
+    """
+
+    body: Body
+    mail: bytes = b""
+    rcpts: Sequence[bytes] = ()
+    recipients: Sequence[str] = ()
+    is_grouped: bool = False
+    all_or_nothing: bool = False
+    says_data: bool = True
+    is_lmtp: bool = False
+    accepted: int = 0
+
+
+class Terms:
+    """What a server offers on a connection, and what its client wants of it.
+
+    Attributes:
+        extensions: What the server announced.
+        is_grouped: Whether commands leave in groups.
+        allow_window: Whether several mails can be on their way at a time.
+        allow_behind_dot: Whether commands may leave in the same write as the end of
+            content, before it is answered.
+        is_verified: Whether the server has shown who it is.
+        is_lmtp: Whether the server speaks LMTP (RFC 2033).
+
+    Args:
+        extensions: What the server announced.
+        pipelining: Whether the client wants PIPELINING where it is offered.
+        chunking: Whether it wants CHUNKING; None for only where it has to be.
+        is_verified: Whether the server's certificate was verified.
+        is_lmtp: Whether the server speaks LMTP.
+    """
+
+    def __init__(
+        self,
+        extensions: Extensions,
+        *,
+        pipelining: bool = True,
+        chunking: bool | None = None,
+        is_verified: bool = False,
+        is_lmtp: bool = False,
+    ) -> None:
+        self.extensions = extensions
+        self._announced = dict(extensions)  # faster to ask than a Mapping of our own
+        self.is_verified = is_verified
+        self.is_lmtp = is_lmtp
+        self.is_grouped = pipelining and "PIPELINING" in self._announced
+        self._chunking = chunking
+        self._offers_chunking = "CHUNKING" in self._announced
+        may_chunk = self._offers_chunking and chunking is not False
+        self.allow_window = may_chunk and self.is_grouped and not is_lmtp
+        # Courier's servers swallow what stands behind the final dot.
+        is_courier = "XEXDATA" in self._announced or (
+            "COURIER" in self._announced.get("XVERP", ())
+        )
+        self.allow_behind_dot = self.is_grouped and not is_courier
+
+    # Commands
+
+    def mail(self, mailbox: str, options: Sequence[str]) -> bytes:
+        """Spell MAIL, with SMTPUTF8 where the mailbox or a parameter needs it.
+
+        Raises:
+            SMTPCommandNotSupportedError: It needs what was not announced.
+            SMTPTLSError: It needs a verified connection.
+        """
+        self._check_options(options)
+        needs_utf8 = self._needs_utf8(mailbox, options)
+        return commands.mail(mailbox, self._with_utf8(options, needs=needs_utf8))
+
+    def rcpt(self, mailbox: str, options: Sequence[str]) -> bytes:
+        """Spell RCPT.
+
+        Raises:
+            SMTPCommandNotSupportedError: It needs what was not announced.
+        """
+        self._check_options(options)
+        self._needs_utf8(mailbox, options)
+        return commands.rcpt(mailbox, options)
+
+    def _check_options(self, options: Iterable[str]) -> None:
+        for option in options:
+            keyword, _, value = option.upper().partition("=")
+            extension = _EXTENSION_OF.get(keyword, keyword)
+            if (keyword, value) == ("BODY", "BINARYMIME"):
+                extension = "BINARYMIME"
+            known = keyword in _OWN_NAME or extension != keyword
+            if known and extension not in self._announced:
+                raise SMTPCommandNotSupportedError(
+                    extension, f"the parameter {keyword} needs it"
+                )
+            if keyword == "REQUIRETLS" and not self.is_verified:
+                # RFC 8689 2
+                raise SMTPTLSError(
+                    "REQUIRETLS needs a connection with a verified certificate: use "
+                    "SMTP_SSL or starttls='required', with a context that verifies"
+                )
+
+    def _needs_utf8(self, mailbox: str, options: Iterable[str]) -> bool:
+        """Return whether SMTPUTF8 is needed; it was announced then."""
+        if needs_smtputf8(mailbox):
+            why = f"the local part of {mailbox!a} is not ASCII"
+        elif any(not option.isascii() for option in options):
+            why = "a parameter has a value that is not ASCII"  # RFC 6531 3.3
+        else:
+            return False
+        require("SMTPUTF8", self._announced, why)
+        return True
+
+    @staticmethod
+    def _with_utf8(options: Sequence[str], *, needs: bool) -> Sequence[str]:
+        if needs and "SMTPUTF8" not in map(commands.keyword_of, options):
+            return (*options, "SMTPUTF8")
+        return options
+
+    # Content
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether the server announced SMTPUTF8."""
+        return "SMTPUTF8" in self._announced
+
+    def check_size(self, size: int) -> None:
+        """Refuse content of more octets than the server takes (RFC 1870 6.1).
+
+        Raises:
+            SMTPArgumentError: The text has both numbers.
+        """
+        limit = self.extensions.size
+        if limit is not None and size > limit:
+            raise SMTPArgumentError(
+                f"the content has {size} octets, the server takes {limit} at most"
+            )
+
+    def no_8bit(self, body: str | None) -> SMTPException | None:
+        """Return why content beyond ASCII cannot travel; None where it can.
+
+        Args:
+            body: What BODY says of the content, where it was given.
+        """
+        if body == "7BIT":
+            return SMTPArgumentError("the content is 8-bit, BODY=7BIT says it is not")
+        if "8BITMIME" in self._announced:
+            return None
+        return SMTPCommandNotSupportedError(
+            "8BITMIME", "the content has octets beyond ASCII"
+        )
+
+    def body(
+        self,
+        content: Content | Stream,
+        body: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Body:
+        """Check content, and settle how it travels.
+
+        Args:
+            content: What is to be sent.
+            body: What BODY says of it, where it was given.
+            progress: Called with how much has been sent.
+
+        Raises:
+            SMTPArgumentError: It is larger than the server takes, or is not what BODY
+                says.
+            SMTPCommandNotSupportedError: It is 8-bit, and 8BITMIME was not announced.
+        """
+        if content.size is not None:
+            self.check_size(content.size)
+        no_8bit = None if content.is_8bit is False else self.no_8bit(body)
+        if content.is_8bit and no_8bit is not None:
+            raise no_8bit
+        is_chunked = self._is_chunked(is_binary=body == "BINARYMIME")
+        return Body(content, is_chunked, self.is_grouped, no_8bit, progress)
+
+    def _is_chunked(self, *, is_binary: bool) -> bool:
+        if is_binary:
+            if self._chunking is False:
+                raise SMTPArgumentError(
+                    "BODY=BINARYMIME goes with BDAT only, which chunking=False forbids"
+                )
+            require("CHUNKING", self._announced, "BODY=BINARYMIME goes with BDAT only")
+        return is_binary or (self._chunking is True and self._offers_chunking)
+
+    # Whole mails
+
+    def plan(
+        self,
+        envelope: Envelope,
+        message: Message,
+        fitted: Fitted | None,
+        *,
+        all_or_nothing: bool = False,
+        add_missing: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> Plan:
+        """Fit an envelope and a message to the server.
+
+        Args:
+            envelope: Who sends it, and who gets it.
+            message: What is sent, if it has to be fitted to the server.
+            fitted: The content, if it has not.
+            all_or_nothing: Whether to send nothing if one recipient is refused.
+            add_missing: Whether Date and Message-ID are added where the message lacks
+                them.
+            progress: Called with how much has been sent.
+
+        Raises:
+            SMTPArgumentError: It cannot be sent.
+            SMTPCommandNotSupportedError: It needs what was not announced.
+            SMTPTLSError: It needs a verified connection.
+        """
+        sender, recipients, mail_options, rcpt_options, own_options = envelope
+        body = body_of(mail_options) if mail_options else None
+        content, needs_utf8 = fitted or fit(
+            message, self._announced, add_missing=add_missing, sender=sender
+        )
+        settled = self.body(content, body, progress)
+        if mail_options or rcpt_options or own_options:
+            for options in (mail_options, rcpt_options, *own_options.values()):
+                self._check_options(options)
+                needs_utf8 |= self._needs_utf8(sender, options)
+            rcpts = [
+                commands.rcpt(mailbox, rcpt_options + own_options.get(mailbox, ()))
+                for mailbox in recipients.values()
+            ]
+        else:
+            rcpts = [_rcpt_line(mailbox) for mailbox in recipients.values()]
+        for mailbox in (sender, *recipients.values()):
+            if not mailbox.isascii():
+                needs_utf8 |= self._needs_utf8(mailbox, ())
+        own = self._own_parameters(content, body, mail_options)
+        spelt = self._with_utf8((*mail_options, *own), needs=needs_utf8)
+        return Plan(
+            settled,
+            commands.mail(sender, spelt),
+            rcpts,
+            [*recipients],
+            self.is_grouped,
+            all_or_nothing,
+            not settled.is_chunked,
+            self.is_lmtp,
+        )
+
+    def _own_parameters(
+        self, content: Content | Stream, body: str | None, given: Sequence[str]
+    ) -> list[str]:
+        """Return the parameters that say of the content what the server may know."""
+        added: list[str] = []
+        size, is_8bit = content.size, content.is_8bit
+        is_size_given = "SIZE" in map(commands.keyword_of, given)
+        if size is not None and "SIZE" in self._announced and not is_size_given:
+            added.append(f"SIZE={size}")
+        if is_8bit is None:  # it may be, and where that can travel, MAIL says so
+            is_8bit = "8BITMIME" in self._announced
+        if is_8bit and body is None:
+            added.append("BODY=8BITMIME")
+        return added

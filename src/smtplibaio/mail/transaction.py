@@ -1,0 +1,471 @@
+"""One mail transaction, as rules: steps, gates, replies, and what it comes to.
+
+A mail is a sequence of steps. A step leaves when its gate is open:
+
+=================  ==========================================  ========================
+step               leaves when                                 may follow in one write
+=================  ==========================================  ========================
+(RSET) MAIL, RCPT  the content before it has left, with        the next command of the
+                   PIPELINING; else every reply is in          same mail
+DATA               with its RCPTs; for all or nothing, when    nothing
+                   every RCPT has 2yz
+content, dot       DATA has 354, its own MAIL 2yz, and enough  the next mail's RSET,
+                   of its own RCPTs 2yz                        MAIL, RCPT (RFC 2920 3.1)
+BDAT               MAIL and enough RCPTs have 2yz              another BDAT; behind LAST
+                                                               nothing
+all of it at once  in a window: fewer mails than its size are  the same of the next mail
+                   unanswered, and none of them was refused
+dot alone, RSET    MAIL has 2yz, DATA 354, and every RCPT was  nothing
+                   refused; any other unwanted 354 has the
+                   client hang up, for a dot would be a mail
+RSET               every reply of a refused BDAT is in         nothing
+=================  ==========================================  ========================
+
+Rules:
+
+1. Judge after all replies of a group are in: "Client SMTP implementations that employ
+   pipelining MUST check ALL statuses associated with each command in a group"
+   (RFC 2920 3.1).
+2. What was answered stays answered: a refusal that decides the mail is what its sender
+   is told, whatever ends the connection afterwards.
+3. From the moment that the last octet is handed to the transport until the final reply
+   is in, whether the mail was accepted is unknown; before and after it is not.
+4. After a refused BDAT comes RSET (RFC 3030 2: "A RSET command MUST be issued to clear
+   the transaction").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..exceptions import (
+    SMTPCommandFailedError,
+    SMTPConnectionLostError,
+    SMTPDeliveryUnknownError,
+    SMTPException,
+    SMTPNoRecipientError,
+    SMTPProtocolError,
+    SMTPRecipientRefusedError,
+    SMTPTimeoutError,
+    is_farewell,
+    one_line,
+)
+from ..grammar import commands
+from ..grammar.replies import Reply, as_verdict_on_rcpt
+from ..timeouts import Timeouts
+from .result import SendResult, Status
+from .terms import Plan
+from .verdicts import check_data, check_reply, is_ok, says_nothing
+
+__all__ = ["Transaction"]
+
+#: What may help where commands that left together are not answered.
+_TOGETHER = (
+    "; the commands were sent together (PIPELINING): with pipelining=False they are "
+    "sent one by one"
+)
+
+
+class Transaction:
+    """The state of one transaction; the reply queue holds it as it holds a waiter.
+
+    Attributes:
+        plan: What will be said.
+        replies: The replies that have come.
+        future: Resolved when every reply is in to what was said, and with `wants_news`
+            at each reply; made by whoever runs the transaction. None before that.
+        wants_news: Whether each reply is news, since content is being sent.
+        is_all_said: Whether the last octet of the content was put together.
+        is_all_sent: Whether the last octet was handed to the transport.
+        is_behind: Whether it was said before the final reply of the mail before it.
+        status: What has become of the mail, as far as it is known.
+
+    Args:
+        plan: What will be said.
+        timeouts: The limits of the session.
+        resets: Whether RSET comes first.
+        is_behind: Whether the mail before it has no final reply yet.
+        first_reply: The seconds that the first reply may take, if it is not the limit
+            of the session.
+    """
+
+    __slots__ = (
+        "_commands",
+        "_content_at",
+        "_due",
+        "_finals",
+        "_first_reply",
+        "_rcpts_at",
+        "_resets",
+        "_said",
+        "_timeouts",
+        "future",
+        "is_all_said",
+        "is_all_sent",
+        "is_behind",
+        "plan",
+        "replies",
+        "status",
+        "wants_news",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        timeouts: Timeouts,
+        *,
+        resets: bool = False,
+        is_behind: bool = False,
+        first_reply: float | None = None,
+    ) -> None:
+        self.plan = plan
+        self.replies: list[Reply] = []
+        self.future: Any = None
+        self.wants_news = False
+        self.is_all_said = False
+        self.is_all_sent = False
+        self.is_behind = is_behind
+        self.status: Status = "not sent"
+        self._timeouts = timeouts
+        self._resets = resets
+        self._first_reply = first_reply
+        lines = [commands.RSET] if resets else []
+        if plan.mail:
+            lines.append(plan.mail)
+        self._rcpts_at = len(lines)
+        lines += plan.rcpts
+        if plan.says_data:
+            lines.append(commands.DATA)
+        self._commands = lines
+        self._content_at = len(lines)
+        self._said = 0  # commands
+        self._due = 0  # replies to all that was said
+        self._finals = 0  # replies to the end of the content
+
+    # Saying it
+
+    def next_group(self) -> Sequence[bytes] | None:
+        """Return the commands that are due; None where none are, or none would help."""
+        said, end = self._said, self._content_at
+        if said == end or (said and self.refusal() is not None):
+            return None
+        plan = self.plan
+        if not plan.is_grouped:
+            end = said + 1
+        elif plan.all_or_nothing and plan.says_data and said < end - 1:
+            end -= 1
+        self._said = self._due = end
+        return self._commands[said:end]
+
+    def owe(self, *, is_last: bool) -> Transaction | None:
+        """Count the replies to content that is about to be said.
+
+        Returns:
+            The transaction, where it must be queued for them; None where it is queued.
+        """
+        is_queued = len(self.replies) < self._due
+        self._finals = 1 if is_last else 0
+        if is_last and self.plan.is_lmtp:
+            # RFC 2033 4.2: one reply for each RCPT that was accepted.
+            accepted = sum(map(is_ok, self._rcpt_replies()))
+            self._finals = accepted + self.plan.accepted
+        self._due += self._finals or 1
+        return None if is_queued else self
+
+    # What the reply queue asks
+
+    @property
+    def timeout(self) -> float | None:
+        """The seconds that the next reply may take."""
+        at = len(self.replies)
+        if at >= self._content_at:
+            if at < self._due - self._finals:
+                return self._timeouts.content
+            # The server may answer early, but only the end of content has a deadline.
+            return self._timeouts.final if self.is_all_said else None
+        if at == 0 and self._first_reply is not None:
+            return self._first_reply
+        return self._timeouts.reply
+
+    @property
+    def what(self) -> str:
+        """The command that the next reply answers."""
+        at = len(self.replies)
+        if at < self._content_at:
+            return commands.verb_of(self._commands[at])
+        return f"the {'end' if self.is_all_said else 'beginning'} of the content"
+
+    def take(self, reply: Reply) -> bool:
+        """Take a reply, and return whether it was the last one that is owed."""
+        replies = self.replies
+        replies.append(reply)
+        is_last = len(replies) == self._due
+        if (is_last or self.wants_news) and not self.future.done():
+            self.future.set_result(None)
+        return is_last
+
+    # What the replies say
+
+    def _rcpt_replies(self) -> list[Reply]:
+        at = self._rcpts_at
+        return self.replies[at : at + len(self.plan.rcpts)]
+
+    def _verdicts(self) -> dict[str, Reply]:
+        """The replies to RCPT that have come, by recipient."""
+        replies = map(as_verdict_on_rcpt, self._rcpt_replies())
+        return dict(zip(self.plan.recipients, replies, strict=False))
+
+    def judge(self) -> None:
+        """Return where content may leave; every command is answered.
+
+        Raises:
+            SMTPCommandFailedError: MAIL, DATA or RSET was refused.
+            SMTPNoRecipientError: Every recipient was refused.
+            SMTPRecipientRefusedError: One was, and all were wanted.
+            SMTPProtocolError: A reply has a code that its command does not know.
+        """
+        codes = [reply[0] for reply in self.replies]
+        last = codes.pop() if self.plan.says_data else 354
+        if last == 354 and (not codes or (min(codes) >= 200 and max(codes) < 300)):
+            return
+        if (refusal := self.refusal()) is not None:
+            self._note_refusal(refusal)
+            raise refusal
+
+    def refusal(self) -> SMTPException | None:
+        """Return what the replies to the commands decide against the mail, if they do.
+
+        As long as a reply that may decide otherwise is missing, they decide nothing.
+        """
+        try:
+            self._check_commands()
+        except SMTPException as exc:
+            return exc.with_traceback(None)
+        return None
+
+    def _check_commands(self) -> None:
+        replies, at, plan = self.replies, self._rcpts_at, self.plan
+        if self._resets and replies:
+            check_reply(replies[0], "RSET")
+        if plan.mail and len(replies) >= at:
+            check_reply(replies[at - 1], "MAIL")
+        rcpts = self._rcpt_replies()
+        refused = {
+            name: reply for name, reply in self._verdicts().items() if not is_ok(reply)
+        }
+        if refused:
+            errors = [*map(_rcpt_error, refused.values())]
+            if len(refused) == len(plan.rcpts):
+                raise SMTPNoRecipientError(errors, refused)
+            if plan.all_or_nothing and len(rcpts) == len(plan.rcpts):
+                raise SMTPRecipientRefusedError(refused)
+        if plan.says_data and len(replies) >= self._content_at:
+            check_data(replies[self._content_at - 1])
+
+    def content_refusal(self) -> SMTPException | None:
+        """Return the first refusal among the replies to the content, if any."""
+        for reply in self.replies[self._content_at :]:
+            if reply[0] >= 400:
+                verb = "BDAT" if self.plan.body.is_chunked else "DATA"
+                return SMTPCommandFailedError(*reply, verb, reply)
+        return None
+
+    @property
+    def is_content_owed(self) -> bool:
+        """Whether a reply to the content was asked for."""
+        return self._finals > 0
+
+    @property
+    def has_content_reply(self) -> bool:
+        """Whether a reply to the content has come."""
+        return len(self.replies) > self._content_at
+
+    @property
+    def owed(self) -> int:
+        """How many replies are owed to what was said."""
+        return self._due - len(self.replies)
+
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether nobody has judged the mail: its commands came at the wrong moment.
+
+        Some servers refuse whatever stands behind the end of content in one write.
+        """
+        refused = self.replies[: self._rcpts_at]
+        return (
+            self.is_behind
+            and not self.is_all_sent
+            and any(reply[0] >= 500 for reply in refused)
+        )
+
+    # What it comes to
+
+    def result(self) -> SendResult:
+        """Return what the transaction came to; every reply is in.
+
+        Raises:
+            SMTPDeliveryUnknownError: The last reply means nothing, or says that the
+                server took content which it must not have taken.
+            SMTPException: As `judge`; or SMTPCommandFailedError, the content was
+                refused; or SMTPNoRecipientError, it was, for each recipient (LMTP).
+        """
+        verdicts = self._verdicts()
+        finals = self.replies[len(self.replies) - self._finals :]
+        codes = [reply[0] for reply in self.replies[self._content_at :]]
+        is_plain = (
+            max(codes) < 300
+            and not any(map(says_nothing, finals))
+            and self.refusal() is None
+        )
+        if not is_plain:
+            self._check_content(finals)
+        reply: Reply | None = finals[-1]
+        if self.plan.is_lmtp:
+            verdicts, reply = self._with_finals(verdicts, finals)
+        result = SendResult(verdicts, reply)
+        self.status = "partial" if result else "accepted"
+        return result
+
+    def _check_content(self, finals: Sequence[Reply]) -> None:
+        refusal = self.refusal() or self.content_refusal()
+        is_taken = any(map(is_ok, finals))
+        if any(map(says_nothing, finals)) or (
+            is_taken and refusal is not None and not self._is_refused_by_copy(finals)
+        ):
+            self.status = "unknown"
+            codes = " ".join(str(reply[0]) for reply in self.replies)
+            raise SMTPDeliveryUnknownError(
+                "the mail may have been accepted: all of it was sent, and the replies "
+                f"contradict one another: {codes}",
+                self._partial_result(),
+                self._undecided(),
+            )
+        if refusal is not None and not is_taken:
+            self._note_refusal(refusal)
+            raise refusal
+
+    def _is_refused_by_copy(self, finals: Sequence[Reply]) -> bool:
+        """Return whether the only refusals are those of single copies (LMTP)."""
+        others = self.replies[self._content_at : len(self.replies) - len(finals)]
+        return self.plan.is_lmtp and self.refusal() is None and all(map(is_ok, others))
+
+    def _with_finals(
+        self, verdicts: dict[str, Reply], finals: Sequence[Reply]
+    ) -> tuple[dict[str, Reply], Reply | None]:
+        """Put the reply to each copy in the place of the one to its RCPT (LMTP)."""
+        accepted = [name for name, reply in verdicts.items() if is_ok(reply)]
+        known = dict(zip(accepted, finals, strict=False))
+        taken = [reply for reply in known.values() if is_ok(reply)]
+        return verdicts | known, taken[-1] if taken else None
+
+    def _note_refusal(self, refusal: SMTPException) -> None:
+        is_refused = not isinstance(refusal, SMTPProtocolError)
+        # Behind a refused BDAT a server may want RSET first: it judged nothing then.
+        is_out_of_turn = self.is_behind and any(
+            reply[0] == 503 for reply in self.replies[: self._rcpts_at]
+        )
+        if is_refused and not is_out_of_turn:
+            self.status = "refused"
+
+    def loss(self, cause: SMTPException) -> SMTPException:
+        """Return what the end of the connection means for the mail.
+
+        Args:
+            cause: Why it ended.
+        """
+        refusal = self.refusal() or self.content_refusal()
+        is_refused = refusal is not None and not isinstance(refusal, SMTPProtocolError)
+        if refusal is not None and is_refused and not self._has_some_finals:
+            self._note_refusal(refusal)
+            return refusal
+        if not self.is_all_sent:
+            return self._lost_before(cause)
+        is_final_due = len(self.replies) >= self._content_at
+        if is_farewell(cause) and not self._has_some_finals:
+            # The server answers one command after another: a 421 that stands in front
+            # of the reply to the content is a refusal of what it has not looked at.
+            self.status = "refused" if is_final_due else "not sent"
+            return self._lost_before(cause)
+        self.status = "unknown"
+        return SMTPDeliveryUnknownError(
+            f"the mail may have been accepted: all of it was sent, then {cause}",
+            self._partial_result(),
+            self._undecided(),
+        )
+
+    @property
+    def _has_some_finals(self) -> bool:
+        """Whether some copies of the content have a reply, and others none (LMTP)."""
+        return self.plan.is_lmtp and bool(self._finals_came())
+
+    def _finals_came(self) -> list[Reply]:
+        """The replies to the end of content that have come."""
+        return self.replies[max(self._due - self._finals, self._content_at) :]
+
+    def _partial_result(self) -> SendResult | None:
+        verdicts = self._verdicts()
+        decided = {name: r for name, r in verdicts.items() if not is_ok(r)}
+        if self.plan.is_lmtp:
+            accepted = [name for name, r in verdicts.items() if is_ok(r)]
+            decided |= dict(zip(accepted, self._finals_came(), strict=False))
+        return SendResult(decided) if decided else None
+
+    def _undecided(self) -> list[str]:
+        """The recipients of whom nobody knows whether the mail was accepted."""
+        decided = self._partial_result()
+        known = {} if decided is None else decided.replies
+        return [name for name in self.plan.recipients if name not in known]
+
+    def _lost_before(self, cause: SMTPException) -> SMTPException:
+        """Return the error for a mail that the end of the connection has prevented."""
+        text = cause.args[0] if cause.args else ""
+        result = self._partial_result()
+        if result is not None:
+            said = (f"{name}: {one_line(*reply)}" for name, reply in result.items())
+            text += f"; refused before: {'; '.join(said)}"
+        if isinstance(cause, SMTPTimeoutError):
+            is_waiting_for_group = len(self.replies) < self._content_at
+            text += _TOGETHER if self.plan.is_grouped and is_waiting_for_group else ""
+            return SMTPTimeoutError(text, result)
+        if isinstance(cause, SMTPConnectionLostError):
+            return SMTPConnectionLostError(text, cause.reply, result)
+        return cause
+
+    def remedy(self) -> tuple[bytes, ...]:
+        """Return the commands that put the session in order after a refusal.
+
+        Raises:
+            SMTPProtocolError: Nothing does: the client must hang up.
+        """
+        if not self.plan.mail:
+            return ()  # whoever gave MAIL by hand puts it in order
+        if self.has_content_reply or self.is_all_sent:
+            return (commands.RSET,) if self.plan.body.is_chunked else ()
+        replies, at = self.replies, self._rcpts_at
+        if self._resets and not is_ok(replies[0]):
+            if not self.is_behind:
+                raise SMTPProtocolError(f"RSET was refused: {one_line(*replies[0])}")
+            if not self._has_354():
+                return ()  # RSET comes first when the mail is sent once more
+        if self._has_354():
+            is_lone_dot_safe = is_ok(replies[at - 1]) and not any(
+                map(is_ok, self._rcpt_replies())
+            )
+            if not is_lone_dot_safe or (self._resets and not is_ok(replies[0])):
+                raise SMTPProtocolError("DATA got 354 where no content may follow")
+            return (b".\r\n", commands.RSET)
+        return (commands.RSET,)
+
+    def _has_354(self) -> bool:
+        return (
+            self.plan.says_data
+            and len(self.replies) >= self._content_at
+            and self.replies[self._content_at - 1][0] == 354
+        )
+
+
+def _rcpt_error(reply: Reply) -> SMTPCommandFailedError:
+    if reply[0] < 400:
+        raise SMTPProtocolError(f"the server answered RCPT with {reply[0]}")
+    return SMTPCommandFailedError(*reply, "RCPT", reply)
