@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import trustme
-from conversation import CUTS, client, serve, session
+from conversation import client, serve, session
 
 
 def open_sockets() -> set[str]:
@@ -53,22 +52,22 @@ async def nothing_is_left_behind() -> AsyncIterator[None]:
     assert complaints == []
 
 
-@pytest.fixture(params=CUTS)
-def cut_client(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `conversation.client` with the server's answers cut in each way."""
-    return partial(client, cut=request.param)
+@pytest.fixture
+def cut_client() -> Callable[..., Any]:
+    """Give `conversation.client`."""
+    return client
 
 
-@pytest.fixture(params=CUTS)
-def cut_session(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `conversation.session` with the server's answers cut in each way."""
-    return partial(session, cut=request.param)
+@pytest.fixture
+def cut_session() -> Callable[..., Any]:
+    """Give `conversation.session`."""
+    return session
 
 
-@pytest.fixture(params=CUTS)
-def cut_serve(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give `conversation.serve` with the server's answers cut in each way."""
-    return partial(serve, cut=request.param)
+@pytest.fixture
+def cut_serve() -> Callable[..., Any]:
+    """Give `conversation.serve`."""
+    return serve
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from smtplibaio import SMTP
-from smtplibaio.testing.script import CUTS, Cut, ScriptMismatch, parse
+from smtplibaio.testing.script import Cut, ScriptMismatch, parse
 from smtplibaio.testing.stage import Peer, Player, reset, stage
 
 __all__ = [
-    "CUTS",
     "PATIENCE",
     "Cut",
     "Peer",
