@@ -28,8 +28,10 @@ ROOMS = [
     "sasl",
     "mail",
     "client",
+    "services",
     "url",
     "smtp",
+    "once",
     "testing",
     "demo",
     "cli",
@@ -45,6 +47,8 @@ RULES = [
     "content",
     "sasl",
     "mail",
+    "services",
+    "url",
 ]
 
 #: Lines of code of a file, its docstrings, comments and empty lines not counted.

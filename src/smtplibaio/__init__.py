@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .grammar.replies import EnhancedStatus, Reply
     from .mail.mail import Mail
     from .mail.result import Outcome, SendResult
+    from .once import send
     from .smtp import LMTP, SMTP, SMTP_SSL
     from .timeouts import Timeouts
 
@@ -61,6 +62,7 @@ __all__ = [
     "Timeouts",
     "events",
     "sasl",
+    "send",
 ]
 
 #: Where each name is defined; it is imported when it is first asked for.
@@ -91,6 +93,7 @@ _HOME = {
     "SMTP_SSL": "smtp",
     "SendResult": "mail.result",
     "Timeouts": "timeouts",
+    "send": "once",
 }
 
 #: Modules with names that callers may ask for.

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from .exceptions import SMTPArgumentError
 from .grammar.uri import URI, port_number
+from .services import service_named
 
 __all__ = [
     "CLIENT_OPTIONS",
@@ -169,11 +170,24 @@ _CREDENTIALS = ("username", "password", "token")
 #: Every keyword argument that goes to the client.
 CLIENT_OPTIONS = frozenset({*_READERS, *_NOT_IN_TEXT})
 
-#: What each scheme stands for: the class, the port, and what else it says.
-_SCHEMES: Mapping[str, tuple[Literal["SMTP", "LMTP"], int, Mapping[str, Any]]] = {
-    "smtp": ("SMTP", 25, {}),
-    "smtps": ("SMTP", 465, {"tls": True}),
-    "lmtp": ("LMTP", 24, {}),
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """What a scheme says: the class, the port, and what stands behind the slashes."""
+
+    kind: Literal["SMTP", "LMTP"]
+    port: int
+    tells: Literal["host", "path", "service"] = "host"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_SCHEMES: Mapping[str, _Scheme] = {
+    "smtp": _Scheme("SMTP", 25),
+    "smtps": _Scheme("SMTP", 465, options={"tls": True}),
+    "lmtp": _Scheme("LMTP", 24),
+    "smtp+unix": _Scheme("SMTP", 25, "path"),
+    "lmtp+unix": _Scheme("LMTP", 24, "path"),
+    "service": _Scheme("SMTP", 25, "service"),
 }
 
 #: Schemes that other programs have, and how to write them here.
@@ -213,18 +227,16 @@ def _configuration(
     more: Mapping[str, Reader],
 ) -> Configuration:
     """Read a URL that is taken apart; `credentials` are for where it has none."""
-    base, plus, way = uri.scheme.partition("+")
-    if base not in _SCHEMES or plus + way not in ("", "+unix"):
+    if uri.scheme not in _SCHEMES:
         raise SMTPArgumentError(_unknown_scheme(uri.scheme))
-    kind, default_port, implied = _SCHEMES[base]
-    options = dict(implied)
-    if way:
-        _take_path(uri, options)
-    else:
-        _take_host(uri, options)
+    scheme = _SCHEMES[uri.scheme]
+    options = dict(scheme.options)
+    take = {"host": _take_host, "path": _take_path, "service": _take_service}
+    take[scheme.tells](uri, options)
     credentials_of_url = {"username": uri.username, "password": uri.password}
     options |= {k: v for k, v in credentials_of_url.items() if v is not None}
-    _take_query(uri, options, {**_READERS, **more})
+    readers = {**_READERS, **more}
+    _take_query(uri, options, readers)
     if "username" not in options and "username" in credentials:
         options["username"] = credentials["username"]
     if not {"password", "token"} & options.keys():
@@ -237,14 +249,14 @@ def _configuration(
             raise SMTPArgumentError(
                 f"the URL names no host; it is written {uri.scheme}://host:port"
             )
-        options.setdefault("port", default_port)
-    if base == "smtp" and not way:
+        options.setdefault("port", scheme.port)
+    if uri.scheme == "smtp":
         _protect(options)
-    return Configuration(kind, options)
+    return Configuration(scheme.kind, options)
 
 
 def _unknown_scheme(scheme: str) -> str:
-    known = [*_SCHEMES, "smtp+unix", "lmtp+unix"]
+    known = list(_SCHEMES)
     if scheme in _FOREIGN:
         return f"the URL's scheme is {scheme}://; here that is {_FOREIGN[scheme]}"
     return (
@@ -264,6 +276,18 @@ def _take_host(uri: URI, options: dict[str, Any]) -> None:
         options["port"] = uri.port
 
 
+def _take_service(uri: URI, options: dict[str, Any]) -> None:
+    if not uri.host or uri.port is not None or uri.path not in ("", "/"):
+        raise SMTPArgumentError(
+            "the URL of a service is written service://user:password@name, without a "
+            f"port: the service has its own{uri.advice}"
+        )
+    regions = [value for name, value in uri.query if name == "region"]
+    if len(regions) > 1:
+        raise SMTPArgumentError("the URL says region twice")
+    options |= service_named(uri.host).options(regions[0] if regions else None)
+
+
 def _take_path(uri: URI, options: dict[str, Any]) -> None:
     if uri.host or uri.port is not None or uri.path in ("", "/"):
         raise SMTPArgumentError(
@@ -277,6 +301,8 @@ def _take_query(
     uri: URI, options: dict[str, Any], readers: Mapping[str, Reader]
 ) -> None:
     for name, value in uri.query:
+        if name == "region" and uri.scheme == "service":
+            continue  # it is part of the service's name
         if name in _NOT_IN_TEXT:
             raise SMTPArgumentError(
                 f"{name} {_NOT_IN_TEXT[name]}: pass it as a keyword argument beside "

@@ -37,6 +37,9 @@ def settings(**options: Any) -> Settings:
     ("given", "kept"),
     [
         pytest.param((None, None, None), None, id="nothing"),
+        pytest.param(("", "", None), None, id="empty texts"),
+        pytest.param(("", None, None), None, id="an empty name"),
+        pytest.param((None, None, ""), None, id="an empty token"),
         pytest.param(("me", "pw", None), Credentials("me", "pw"), id="a password"),
         pytest.param(("me", "", None), Credentials("me", ""), id="an empty one"),
         pytest.param((b"me", b"p", None), Credentials(b"me", b"p"), id="octets"),
@@ -59,6 +62,10 @@ def test_credentials_are_a_name_and_one_proof(
     [
         pytest.param({"username": "me"}, id="no proof"),
         pytest.param({"password": "pw"}, id="a password of nobody"),
+        pytest.param(
+            {"username": "", "password": "pw"}, id="a password of an empty name"
+        ),
+        pytest.param({"username": "", "token": "t"}, id="a token of an empty name"),
         pytest.param({"token": "t"}, id="a token of nobody"),
         pytest.param({"password": "pw", "token": "t"}, id="two proofs of nobody"),
         pytest.param({"username": "me", "password": "p", "token": "t"}, id="two"),

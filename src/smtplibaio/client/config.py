@@ -37,14 +37,14 @@ class Credentials:
         password: str | bytes | None,
         token: Token | None,
     ) -> Credentials | None:
-        """Take what was given; None where nothing was.
+        """Take what was given; None where nothing was, or only empty texts.
 
         Raises:
             SMTPArgumentError: A part is missing, or there is one too many.
         """
-        if username is None and password is None and token is None:
-            return None
-        if username is None or (password is None) == (token is None):
+        if not (username or password or token):
+            return None  # None, or empty variables of an environment
+        if not username or (password is None) == (token is None):
             raise SMTPArgumentError(
                 "give username and password, or username and token, or none of them"
             )
