@@ -1,4 +1,4 @@
-"""The command line: `python -m smtplibaio demo`."""
+"""The command line, whole: its commands, and the exit status."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from .probe import add_probe
+from .send import add_send
+
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m smtplibaio", description="An SMTP client for asyncio."
+        prog="smtplibaio", description="Send mail, and look at what a server is."
     )
     subparsers = parser.add_subparsers(required=True, metavar="command")
+    add_send(subparsers)
+    add_probe(subparsers)
     demo = subparsers.add_parser(
         "demo", help="send a message to a server of our own, and show what was said"
     )
     demo.set_defaults(run=_demo)
-    run = parser.parse_args(arguments).run
-    return int(run())
+    parsed = parser.parse_args(arguments)
+    return int(parsed.run(parsed))
 
 
-def _demo() -> int:
+def _demo(_: argparse.Namespace) -> int:
     try:
-        from .demo import show
+        from ..demo import show
     except ModuleNotFoundError as exc:
         print(
             f"The demo needs {exc.name}: pip install 'smtplibaio[demo]'",

@@ -37,7 +37,7 @@ def test_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([])
     assert exit_.value.code == 2
-    assert "usage: python -m smtplibaio" in capsys.readouterr().err
+    assert "usage: smtplibaio" in capsys.readouterr().err
 
 
 def test_the_exit_status_is_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:

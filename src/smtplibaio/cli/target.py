@@ -1,0 +1,75 @@
+"""The server that is meant: a URL, and a password from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..exceptions import SMTPArgumentError
+from ..smtp import SMTP
+from ..url import Configuration, read_environment
+
+__all__ = ["URL_HELP", "Target"]
+
+URL_HELP = """\
+The URL is smtp://host:port, smtps://host (TLS from the first octet on),
+lmtp://host or lmtp+unix:///path, and "?starttls=required" or other options of
+the library may follow. It may stand in the environment instead, as SMTP_URL.
+Write the user name into the URL (smtp://user@host) and the password into the
+environment, as SMTP_PASSWORD: arguments are seen by every user of a machine.
+Certificates are verified against the system's authorities, or against those
+in the file that SSL_CERT_FILE names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server, and whom to log in as.
+
+    Attributes:
+        configuration: What the URL says.
+    """
+
+    configuration: Configuration
+    _url: str = field(repr=False)
+
+    @classmethod
+    def of(cls, url: str | None, environ: Mapping[str, str]) -> Target:
+        """Read what the user has said of the server.
+
+        Args:
+            url: The argument; None for the variable SMTP_URL.
+            environ: The environment.
+
+        Raises:
+            SMTPArgumentError: There is no URL, or it has a mistake.
+        """
+        known = {name: environ.get(name, "") for name in ("SMTP_URL", "SMTP_PASSWORD")}
+        known["SMTP_URL"] = url or known["SMTP_URL"]
+        if not known["SMTP_URL"]:
+            raise SMTPArgumentError("no server is given: use --url, or set SMTP_URL")
+        return cls(read_environment(environ=known), known["SMTP_URL"])
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        """The user name, the password and the token, as far as they are given."""
+        names = ("username", "password", "token")
+        options = self.configuration.options
+        return {name: options[name] for name in names if options.get(name)}
+
+    def client(self, **overrides: Any) -> SMTP:
+        """Make a client.
+
+        Args:
+            overrides: Arguments that take precedence over the URL.
+        """
+        return SMTP.from_url(self._url, **{**self.credentials, **overrides})
+
+    def __str__(self) -> str:
+        options = self.configuration.options
+        kind = self.configuration.kind.lower()
+        if (path := options.get("path")) is not None:
+            return f"{kind}+unix://{path}"
+        host, port = options["hostname"], options["port"]
+        scheme = "smtps" if options.get("tls") else kind
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
