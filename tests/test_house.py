@@ -185,8 +185,10 @@ def test_the_public_names_are_those_of_the_readme() -> None:
 
 
 def test_every_public_name_is_there_and_documented() -> None:
+    aliases = {"AddressLike", "Message", "Notify", "StartTLS", "Token"}
     for name in smtplibaio.__all__:
-        assert getattr(smtplibaio, name).__doc__, name
+        value = getattr(smtplibaio, name)
+        assert name in aliases or value.__doc__, name
 
 
 def test_names_are_imported_when_they_are_asked_for() -> None:
@@ -194,7 +196,7 @@ def test_names_are_imported_when_they_are_asked_for() -> None:
     script = (
         "import sys, smtplibaio as s\n"
         "print([m for m in sys.modules if m.startswith('smtplibaio.')])\n"
-        "assert {*s.__all__, 'exceptions', 'smtp'} == {*dir(s)}\n"
+        "assert {*s.__all__} == {*dir(s)}\n"
         "assert s.SMTP is s.SMTP is s.smtp.SMTP and s.exceptions and s.events\n"
         "s.nothing\n"
     )

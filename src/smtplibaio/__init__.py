@@ -1,13 +1,19 @@
-"""An SMTP client for asyncio: mail is never lost, doubled or mixed up unnoticed."""
+"""An SMTP client for asyncio: mail is never lost, doubled or mixed up unnoticed.
+
+`import smtplibaio` imports nothing else of the package: each name is imported when it
+is first asked for.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False  # typing itself is slow to import
 if TYPE_CHECKING:
-    from . import events, sasl
+    from . import events, exceptions, sasl, smtp
+    from .client.config import StartTLS, Token
     from .client.pipeline import Pipeline
+    from .content.forms import Message
     from .exceptions import (
         SMTPArgumentError,
         SMTPAuthenticationError,
@@ -25,7 +31,9 @@ if TYPE_CHECKING:
         SMTPTimeoutError,
         SMTPTLSError,
     )
+    from .grammar.addresses import AddressLike
     from .grammar.extensions import Extensions
+    from .grammar.parameters import Notify
     from .grammar.replies import EnhancedStatus, Reply
     from .mail.mail import Mail
     from .mail.result import Outcome, SendResult
@@ -37,9 +45,12 @@ __all__ = [
     "LMTP",
     "SMTP",
     "SMTP_SSL",
+    "AddressLike",
     "EnhancedStatus",
     "Extensions",
     "Mail",
+    "Message",
+    "Notify",
     "Outcome",
     "Pipeline",
     "Reply",
@@ -59,56 +70,54 @@ __all__ = [
     "SMTPTLSError",
     "SMTPTimeoutError",
     "SendResult",
+    "StartTLS",
     "Timeouts",
+    "Token",
+    "__version__",
     "events",
+    "exceptions",
     "sasl",
     "send",
+    "smtp",
 ]
 
-#: Where each name is defined; it is imported when it is first asked for.
+__version__ = "3.0.0.dev0"
+
+#: The modules that names come from, where that is not `exceptions`.
 _HOME = {
+    "AddressLike": "grammar.addresses",
     "EnhancedStatus": "grammar.replies",
     "Extensions": "grammar.extensions",
+    "LMTP": "smtp",
     "Mail": "mail.mail",
+    "Message": "content.forms",
+    "Notify": "grammar.parameters",
     "Outcome": "mail.result",
     "Pipeline": "client.pipeline",
     "Reply": "grammar.replies",
-    "LMTP": "smtp",
     "SMTP": "smtp",
-    "SMTPArgumentError": "exceptions",
-    "SMTPAuthenticationError": "exceptions",
-    "SMTPCommandFailedError": "exceptions",
-    "SMTPCommandNotSupportedError": "exceptions",
-    "SMTPConnectionError": "exceptions",
-    "SMTPConnectionLostError": "exceptions",
-    "SMTPConnectionRefusedError": "exceptions",
-    "SMTPDeliveryUnknownError": "exceptions",
-    "SMTPException": "exceptions",
-    "SMTPLoginError": "exceptions",
-    "SMTPNoRecipientError": "exceptions",
-    "SMTPProtocolError": "exceptions",
-    "SMTPRecipientRefusedError": "exceptions",
-    "SMTPTLSError": "exceptions",
-    "SMTPTimeoutError": "exceptions",
     "SMTP_SSL": "smtp",
     "SendResult": "mail.result",
+    "StartTLS": "client.config",
     "Timeouts": "timeouts",
+    "Token": "client.config",
     "send": "once",
 }
-
-#: Modules with names that callers may ask for.
 _MODULES = frozenset({"events", "exceptions", "sasl", "smtp"})
 
 
-def __getattr__(name: str) -> object:
+def _import(name: str) -> object:
+    """Import a public name; the import system asks for it (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _MODULES:
         return import_module(f".{name}", __name__)
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    home = _HOME.get(name, "exceptions")
+    value: object = getattr(import_module(f".{home}", __name__), name)
     globals()[name] = value
     return value
 
 
-def __dir__() -> list[str]:
-    return [*__all__, "exceptions", "smtp"]
+# Not a `def __getattr__`: type checkers and editors would take any name for one of the
+# package then, and a misspelt one would pass.
+globals().update(__getattr__=_import, __dir__=lambda: list(__all__))
