@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtplibaio.grammar.extensions import MAX_KEYWORDS, Extensions
+from smtplibaio.grammar.extensions import MAX_KEYWORDS, Extensions, Limits
 from smtplibaio.grammar.replies import Reply
 
 many = settings(deadline=None, max_examples=200)
@@ -182,3 +182,51 @@ def test_any_reply_to_ehlo_can_be_read(lines: list[str]) -> None:
         assert len(set(parameters)) == len(parameters)
     assert extensions.size is None or extensions.size > 0
     assert all(name == name.upper() for name in extensions.auth)
+
+
+# LIMITS
+
+
+@pytest.mark.parametrize(
+    ("parameters", "limits"),
+    [
+        ("", Limits()),
+        ("MAILMAX=50", Limits(mailmax=50)),
+        ("RCPTMAX=100 MAILMAX=1", Limits(1, 100)),
+        ("rcptdomainmax=1 RcptMax=999999", Limits(None, 999999, 1)),
+        ("MAILMAX=50 MAILMAX=60", Limits(mailmax=50)),
+        ("MAILMAX=0 RCPTMAX=2", Limits(rcptmax=2)),
+        ("MAILMAX=1000000", Limits()),
+        ("MAILMAX=-1 RCPTMAX=+1 RCPTDOMAINMAX=1_0", Limits()),
+        ("MAILMAX= RCPTMAX RCPTDOMAINMAX=x", Limits()),
+        ("MAILMAX=\u0665 RCPTMAX=\u00b2", Limits()),
+        ("OTHER=5 _FIELDS=3 MAILMAX=7", Limits(mailmax=7)),
+    ],
+)
+def test_a_server_may_tell_how_much_it_takes(parameters: str, limits: Limits) -> None:
+    """RFC 9422: what cannot be read says nothing."""
+    extensions = Extensions.from_reply(Reply(250, f"mx\nLIMITS {parameters}"))
+    assert extensions.limits == limits
+
+
+def test_a_server_that_tells_no_limits_has_none() -> None:
+    assert Extensions().limits == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "found", "missing"),
+    [
+        ("XVERP=COURIER", ["XVERP", "xverp=courier", "XVERP=COURIER"], ["XVERP=X"]),
+        ("XVERP Courier", ["XVERP=COURIER"], ["XVERP="]),
+        ("XVERP", ["XVERP"], ["XVERP=COURIER", "XVERP="]),
+        ("XEXDATA", ["XEXDATA", "xexdata"], ["XEXDATA=1", "XVERP"]),
+        ("AUTH=LOGIN PLAIN", ["AUTH", "AUTH=PLAIN", "auth=login"], ["AUTH=X", "LOGIN"]),
+    ],
+)
+def test_a_keyword_is_found_with_its_value_or_without(
+    line: str, found: list[str], missing: list[str]
+) -> None:
+    """Courier announces XVERP=COURIER, and means what it swallows behind the dot."""
+    extensions = Extensions.from_reply(Reply(250, f"mx\n{line}"))
+    assert [name for name in found if name not in extensions] == []
+    assert [name for name in missing if name in extensions] == []

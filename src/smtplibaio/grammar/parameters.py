@@ -22,23 +22,23 @@ __all__ = ["Parameters", "original_recipient", "xtext"]
 #    xchar = any ASCII CHAR between "!" (33) and "~" (126) inclusive,
 #            except for "+" and "=".
 #    hexchar = ASCII "+" immediately followed by two upper case hexadecimal digits
-_NO_XCHAR = re.compile(r"[^!-~]|[+=]")
+_NO_XCHAR = r"[^!-~]|[+=]"
 
 # RFC 6533 3:
 #
 #    utf-8-addr-xtext = 1*4096 ( QCHAR / EmbeddedUnicodeChar )
 #    QCHAR            = %x21-2a / %x2c-3c / %x3e-5b / %x5d-7e
 #    EmbeddedUnicodeChar = %x5C.78 "{" HEXPOINT "}"
-_NO_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
+_NO_QCHAR = r"[^!-*,-<>-\[\]-~]"
 
 # RFC 3461 4.2: the type of an address is an atom, and ";" follows it
-_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
+_ADDRESS_TYPE = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 
 #: The largest number of nine digits, the most in RFC 2852 4 and RFC 4865 5.
 _MAX_SECONDS = 999_999_999
 
 # Characters that no mailbox may have, and no form of RFC 6533 3 can spell.
-_CONTROL_OR_SURROGATE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL_OR_SURROGATE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 
 Notify = Literal["NEVER", "SUCCESS", "FAILURE", "DELAY"]
 
@@ -51,7 +51,7 @@ def xtext(text: str) -> str:
     """
     if not isinstance(text, str) or not text.isascii() or not text.isprintable():
         raise SMTPArgumentError(f"{text!a} is not printable ASCII, as xtext wants it")
-    return _NO_XCHAR.sub(lambda match: f"+{ord(match[0]):02X}", text)
+    return re.sub(_NO_XCHAR, lambda match: f"+{ord(match[0]):02X}", text)
 
 
 def original_recipient(address: str) -> str:
@@ -64,15 +64,15 @@ def original_recipient(address: str) -> str:
         SMTPArgumentError: The address is empty, or has characters that its type
             does not allow.
     """
-    if not isinstance(address, str) or _CONTROL_OR_SURROGATE.search(address):
+    if not isinstance(address, str) or re.search(_CONTROL_OR_SURROGATE, address):
         raise SMTPArgumentError(f"{address!a} in orcpt is no address")
     kind, separator, rest = address.partition(";")
-    if not separator or not _ADDRESS_TYPE.fullmatch(kind):
+    if not separator or not re.fullmatch(_ADDRESS_TYPE, kind):
         kind, rest = ("rfc822" if address.isascii() else "utf-8"), address
     if not rest:
         raise SMTPArgumentError(f"{address!a} in orcpt has no address")
     if kind.lower() == "utf-8":
-        spelt = _NO_QCHAR.sub(lambda match: f"\\x{{{ord(match[0]):X}}}", rest)
+        spelt = re.sub(_NO_QCHAR, lambda match: f"\\x{{{ord(match[0]):X}}}", rest)
         return f"{kind};{spelt}"
     return f"{kind};{xtext(rest)}"
 
