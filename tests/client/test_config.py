@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ssl
 from typing import Any
 
@@ -80,6 +79,53 @@ def test_half_of_the_credentials_is_an_error(
     assert "pw" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (("", "", None), None),
+        (("", None, ""), None),
+        (("", "", ""), None),
+        ((None, "", None), None),
+        (("me", "", "t"), Credentials("me", token="t")),
+        (("me", "pw", ""), Credentials("me", "pw")),
+    ],
+)
+def test_an_empty_variable_of_an_environment_is_no_credential(
+    given: tuple[Any, ...], kept: Credentials | None
+) -> None:
+    assert Credentials.of(*given) == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"username": 5, "password": "s3cret"}, "username is a str or bytes, not int"),
+        ({"username": "me", "password": ["s3cret"]}, "password is a str or bytes, not"),
+        ({"username": "me", "token": b"s3cret"}, "token is a str, or an async funct"),
+        ({"mechanisms": [None]}, "cannot be used here: None"),
+        ({"mechanisms": 5}, "mechanisms is a sequence of names"),
+        ({"tls_context": "s3cret"}, "tls_context is an ssl.SSLContext, not str"),
+        ({"tls_context": True}, "tls_context is an ssl.SSLContext, not bool"),
+        ({"on_event": "print"}, "on_event is a function of one event, not str"),
+        ({"pipelining": "no"}, "pipelining is True or False, not 'no'"),
+        ({"allow_cleartext_auth": 2}, "allow_cleartext_auth is True or False, not 2"),
+        ({"sock": 5}, "sock is a connected socket.socket"),
+        ({"source_address": ("", 99999)}, "the port of source_address"),
+        ({"port": "smtp"}, "port"),
+        ({"fqdn": 5}, "client's name"),
+        ({"timeout": "5"}, "timeout"),
+    ],
+    ids=repr,
+)
+def test_a_value_of_the_wrong_kind_is_an_error_at_once(
+    given: dict[str, Any], text: str
+) -> None:
+    """And not when a connection is opened."""
+    with pytest.raises(SMTPArgumentError, match=text) as caught:
+        SMTP(**given)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_nothing_secret_is_in_a_repr() -> None:
     for credentials in (Credentials("me", "s3cret"), Credentials("me", token="s3cret")):
         shown = repr(settings(credentials=credentials))
@@ -155,7 +201,7 @@ def test_the_callers_list_of_mechanisms_is_not_kept() -> None:
 
 
 def test_settings_are_frozen() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         settings().starttls = "never"  # type: ignore[misc]
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         Credentials("me", "pw").username = "you"  # type: ignore[misc]

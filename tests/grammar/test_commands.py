@@ -514,3 +514,9 @@ def test_only_mail_rcpt_and_rset_may_stand_anywhere(
 ) -> None:
     assert commands.verb_of(line) == verb
     assert commands.ends_group(line) is ends
+
+
+@pytest.mark.parametrize("options", [5, None, 1.5, object()], ids=ascii)
+def test_parameters_are_a_list(options: Any) -> None:
+    with pytest.raises(SMTPArgumentError, match="mail_options is a list of parameters"):
+        commands.parameters(options, "mail_options")

@@ -1,17 +1,21 @@
-"""How a client is configured; frozen once it is made."""
+"""How a client is configured: checked when it is made, and frozen from then on.
+
+A value of the wrong kind is an error here, where the caller's line is in the traceback,
+and not later, when a connection is opened. No error shows a secret.
+"""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
-from ..events import Listener
 from ..exceptions import SMTPArgumentError
-from ..sasl.choice import BEARER_MECHANISMS, PASSWORD_MECHANISMS, check_names
 from ..timeouts import Timeouts
 from ..wire.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from ..events import Listener
 
 __all__ = ["Credentials", "Settings", "StartTLS", "Token"]
 
@@ -22,13 +26,15 @@ StartTLS = Literal["never", "opportunistic", "required"]
 Token = str | Callable[[bool], Awaitable[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Say who logs in, and with what."""
+class Credentials(NamedTuple):
+    """Who logs in, and with what: a password or a token."""
 
     username: str | bytes
-    password: str | bytes | None = field(default=None, repr=False)
-    token: Token | None = field(default=None, repr=False)
+    password: str | bytes | None = None
+    token: Token | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r})"
 
     @classmethod
     def of(
@@ -40,20 +46,37 @@ class Credentials:
         """Take what was given; None where nothing was, or only empty texts.
 
         Raises:
-            SMTPArgumentError: A part is missing, or there is one too many.
+            SMTPArgumentError: A part is missing, is of the wrong kind, or there is one
+                too many.
         """
         if not (username or password or token):
             return None  # None, or empty variables of an environment
+        if password and not token:
+            token = None
+        elif token and not password:
+            password = None
         if not username or (password is None) == (token is None):
             raise SMTPArgumentError(
                 "give username and password, or username and token, or none of them"
             )
+        _check_text_or_octets(username, "username")
+        if password is not None:
+            _check_text_or_octets(password, "password")
+        elif not (isinstance(token, str) or callable(token)):
+            raise SMTPArgumentError(
+                "token is a str, or an async function that returns one, not "
+                f"{type(token).__name__}"
+            )
         return cls(username, password, token)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Hold what a client was made with; see `SMTP` for what it means."""
+def _check_text_or_octets(value: object, name: str) -> None:
+    if not isinstance(value, (str, bytes, bytearray, memoryview)):
+        raise SMTPArgumentError(f"{name} is a str or bytes, not {type(value).__name__}")
+
+
+class _Values(NamedTuple):
+    """The fields of `Settings`: what `SMTP` documents, by the same names."""
 
     endpoint: Endpoint
     name: str | None
@@ -68,30 +91,91 @@ class Settings:
     on_event: Listener | None
     is_lmtp: bool = False
 
-    def __post_init__(self) -> None:
-        if self.starttls not in ("never", "opportunistic", "required"):
+
+class Settings(_Values):
+    """What a client was made with; see `SMTP` for what it means.
+
+    Raises:
+        SMTPArgumentError: A value is of the wrong kind, or contradicts another one.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        *,
+        endpoint: Endpoint,
+        name: str | None,
+        timeouts: Timeouts,
+        credentials: Credentials | None,
+        mechanisms: Sequence[str] | None,
+        starttls: StartTLS,
+        tls_context: ssl.SSLContext | None,
+        pipelining: bool,
+        chunking: bool | None,
+        allow_cleartext_auth: bool,
+        on_event: Listener | None,
+        is_lmtp: bool = False,
+    ) -> Self:
+        """Check the values, and keep them."""
+        if starttls not in ("never", "opportunistic", "required"):
             raise SMTPArgumentError(
-                "starttls is 'never', 'opportunistic' or 'required', not "
-                f"{self.starttls!a}"
+                f"starttls is 'never', 'opportunistic' or 'required', not {starttls!a}"
             )
-        if self.endpoint.context is not None and self.starttls != "never":
-            raise SMTPArgumentError("TLS from the first octet on leaves no STARTTLS")
-        if self.chunking not in (True, False, None):
+        if endpoint.context is not None and starttls != "never":
             raise SMTPArgumentError(
-                f"chunking is True, False or None, not {self.chunking!a}"
+                "TLS from the first octet on leaves no STARTTLS: leave starttls= out, "
+                "or connect to a port that speaks TLS after STARTTLS only"
             )
-        if self.mechanisms is not None:
-            known = (
-                BEARER_MECHANISMS
-                if self.credentials is not None and self.credentials.token is not None
-                else PASSWORD_MECHANISMS
+        if chunking not in (True, False, None):
+            raise SMTPArgumentError(
+                f"chunking is True, False or None, not {chunking!a}"
             )
-            names = tuple(check_names(self.mechanisms, known))
-            object.__setattr__(self, "mechanisms", names)
+        for what, value in (
+            ("pipelining", pipelining),
+            ("allow_cleartext_auth", allow_cleartext_auth),
+        ):
+            if value not in (True, False):
+                raise SMTPArgumentError(f"{what} is True or False, not {value!a}")
+        if not isinstance(tls_context, ssl.SSLContext | None):
+            raise SMTPArgumentError(
+                f"tls_context is an ssl.SSLContext, not {type(tls_context).__name__}"
+            )
+        if on_event is not None and not callable(on_event):
+            raise SMTPArgumentError(
+                f"on_event is a function of one event, not {type(on_event).__name__}"
+            )
+        if mechanisms is not None:
+            mechanisms = _mechanisms(mechanisms, credentials)
+        return super().__new__(
+            cls,
+            endpoint,
+            name,
+            timeouts,
+            credentials,
+            mechanisms,
+            starttls,
+            tls_context,
+            pipelining,
+            chunking,
+            allow_cleartext_auth,
+            on_event,
+            is_lmtp,
+        )
 
     @property
     def is_tls_required(self) -> bool:
-        """Tell whether STARTTLS must succeed: where credentials depend on it, too."""
+        """Whether STARTTLS must succeed: where credentials depend on it, too."""
         return self.starttls == "required" or (
             self.starttls == "opportunistic" and self.credentials is not None
         )
+
+
+def _mechanisms(
+    mechanisms: Sequence[str], credentials: Credentials | None
+) -> tuple[str, ...]:
+    from ..sasl.choice import BEARER_MECHANISMS, PASSWORD_MECHANISMS, check_names
+
+    has_token = credentials is not None and credentials.token is not None
+    known = BEARER_MECHANISMS if has_token else PASSWORD_MECHANISMS
+    return tuple(check_names(mechanisms, known))

@@ -165,6 +165,10 @@ def parameters(options: Iterable[str], what: str) -> tuple[str, ...]:
     """
     if isinstance(options, (str, bytes)):
         raise SMTPArgumentError(f"{what} is a list of parameters, not one string")
+    if not isinstance(options, Iterable):
+        raise SMTPArgumentError(
+            f'{what} is a list of parameters such as ["SIZE=1000"], not {options!a}'
+        )
     listed = tuple(options)
     for option in listed:
         if not isinstance(option, str) or not re.fullmatch(_PARAMETER, option):

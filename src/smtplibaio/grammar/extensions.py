@@ -120,8 +120,8 @@ def _size(parameters: tuple[str, ...]) -> int | None:
 
 
 def _limits(parameters: tuple[str, ...]) -> Limits:
-    # RFC 9422: "NAME=value", with a number of six digits at most; what a client does not
-    # know or cannot read it passes over.
+    # RFC 9422: "NAME=value", with a number of six digits at most; a client passes over
+    # what it does not know or cannot read.
     known: dict[str, int] = {}
     for parameter in parameters:
         name, _, value = parameter.partition("=")
