@@ -373,6 +373,22 @@ async def test_a_connected_socket_is_a_way_once() -> None:
         await open_connection(Endpoint(sock=sock), 5)
 
 
+async def test_what_is_cancelled_as_it_connects_leaves_no_socket(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E01: the transport is there, and its opener is not told of it any more."""
+    loop = asyncio.get_running_loop()
+    real = loop.create_connection
+
+    async def cancelled(*arguments: Any, **options: Any) -> None:
+        await real(*arguments, **options)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(loop, "create_connection", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await open_connection(Endpoint(OK, port), 5)
+
+
 @pytest.mark.parametrize("is_given", [True, False])
 async def test_a_small_write_does_not_wait_for_an_acknowledgement(
     port: int, is_given: bool

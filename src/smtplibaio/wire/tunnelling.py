@@ -84,7 +84,10 @@ async def _tunnel(
 
 
 class _WayToProxy:
-    """What connects to the proxy itself; `python-socks` takes it for a first proxy."""
+    """What connects to the proxy itself; `python-socks` takes it for a first proxy.
+
+    Where the proxy refuses connections, the server has refused nothing.
+    """
 
     def __init__(self, endpoint: Endpoint, tried: Tried) -> None:
         self._endpoint = endpoint
@@ -94,7 +97,12 @@ class _WayToProxy:
         self, dest_host: str, dest_port: int, **_: object
     ) -> socket.socket:
         source = self._endpoint.source_address
-        return await connect(dest_host, dest_port, source, self._tried, "the proxy at ")
+        try:
+            return await connect(
+                dest_host, dest_port, source, self._tried, "the proxy at "
+            )
+        except OSError as exc:
+            raise OSError(f"no connection to the proxy: {exc}") from exc
 
 
 async def _socks(proxy: Proxy, way: Any, host: str, port: int) -> socket.socket:
