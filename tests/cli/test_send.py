@@ -15,6 +15,7 @@ import pytest
 
 from smtplibaio.cli import journal as journals
 from smtplibaio.cli import main, sending
+from smtplibaio.cli.display import PlainDisplay
 from smtplibaio.cli.journal import JournalError
 from smtplibaio.testing import Fault, SMTPServer
 
@@ -250,15 +251,19 @@ def test_without_a_server_nothing_is_sent_and_no_journal_kept(
 # Ctrl-C
 
 
-def pressing(times: int, at: Callable[[str], bool], then: object = None) -> Any:
-    """Make a rule that presses Ctrl-C at a command, and answers with something."""
-    presses = [times]
+def press() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def pressing(at: Callable[[str], bool], then: object = None) -> Any:
+    """Make a rule that presses Ctrl-C once, at a command, and answers to it."""
+    presses = [press]
 
     def rule(command: str) -> object:
         if not at(command):
             return None
-        for _ in range(presses.pop() if presses else 0):
-            os.kill(os.getpid(), signal.SIGINT)
+        if presses:
+            presses.pop()()
         return then
 
     return rule
@@ -273,7 +278,7 @@ def test_after_ctrl_c_mails_on_their_way_get_their_outcome(
 ) -> None:
     for number in range(4, 20):
         (outbox / f"{number}.eml").write_bytes(message(number))
-    with SMTPServer(reply=pressing(1, at_dot)) as server:
+    with SMTPServer(reply=pressing(at_dot)) as server:
         assert send(server, outbox, "--json", "--journal", "j") == 130
         shown = capsys.readouterr()
         assert "Stopping: " in shown.err
@@ -285,17 +290,25 @@ def test_after_ctrl_c_mails_on_their_way_get_their_outcome(
         assert sorted(subjects(server)) == sorted(map(str, range(1, 20)))
 
 
-@pytest.mark.parametrize(("presses", "patience"), [(2, 10.0), (1, 0.2)])
+@pytest.mark.parametrize("is_repeated", [False, True])
 def test_what_has_no_outcome_after_ctrl_c_is_unknown(
     outbox: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    presses: int,
-    patience: float,
+    is_repeated: bool,
 ) -> None:
-    monkeypatch.setattr(sending, "PATIENCE", patience)
-    rule = pressing(presses, at_dot, Fault.SILENCE)
-    with SMTPServer(reply=rule) as server:
+    say = PlainDisplay.say
+
+    def say_and_press(display: PlainDisplay, text: str) -> None:
+        say(display, text)
+        if text.startswith("Stopping"):
+            press()
+
+    if is_repeated:
+        monkeypatch.setattr(PlainDisplay, "say", say_and_press)
+    else:
+        monkeypatch.setattr(sending, "PATIENCE", 0.2)
+    with SMTPServer(reply=pressing(at_dot, Fault.SILENCE)) as server:
         assert send(server, outbox, "--journal", "j") == 130
         shown = capsys.readouterr()
         assert "unknown: " in shown.err
@@ -306,7 +319,7 @@ def test_what_has_no_outcome_after_ctrl_c_is_unknown(
 def test_ctrl_c_while_nothing_is_on_its_way_ends_at_once(
     outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rule = pressing(1, lambda command: command == "CONNECT", Fault.SILENCE)
+    rule = pressing(lambda command: command == "CONNECT", Fault.SILENCE)
     with SMTPServer(reply=rule) as server:
         assert send(server, outbox) == 130
     assert "not sent  3" in capsys.readouterr().out
@@ -318,6 +331,17 @@ def test_after_the_command_ctrl_c_is_what_it_was_before(
     before = signal.getsignal(signal.SIGINT)
     assert send(server, outbox) == 0
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_mistake_in_the_program_is_not_hidden(
+    server: SMTPServer, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(journals.Journal, "begin", broken)
+    with pytest.raises(ZeroDivisionError):
+        send(server, outbox)
 
 
 # Mistakes on the command line
