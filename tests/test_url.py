@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtplibaio import SMTP, SMTP_SSL, SMTPArgumentError
+from smtplibaio import LMTP, SMTP, SMTP_SSL, SMTPArgumentError
 from smtplibaio.url import (
     CLIENT_OPTIONS,
     number,
@@ -430,6 +430,25 @@ def test_a_subclass_makes_its_own() -> None:
     assert type(Mailer.from_url("smtp://mx")) is Mailer
 
 
+def test_the_scheme_says_which_protocol() -> None:
+    class Deliverer(LMTP):
+        pass
+
+    client = SMTP.from_url("lmtp://mx")
+    assert (type(client), client.port) == (LMTP, 24)
+    assert type(SMTP.from_url("lmtp+unix:///run/lmtp")) is LMTP
+    assert type(Deliverer.from_url("lmtp://mx")) is Deliverer
+    with pytest.raises(SMTPArgumentError, match="port 25 is for SMTP"):
+        SMTP.from_url("lmtp://mx:25")
+    for kind, url in [
+        (LMTP, "smtp://mx"),
+        (LMTP, "smtps://mx"),
+        (SMTP_SSL, "lmtp://m"),
+    ]:
+        with pytest.raises(SMTPArgumentError, match=r"(is not|SMTP_SSL is) for"):
+            kind.from_url(url)
+
+
 def test_smtp_ssl_takes_the_urls_of_tls(client_tls: ssl.SSLContext) -> None:
     client = SMTP_SSL.from_url("smtps://mx", tls_context=client_tls)
     assert type(client) is SMTP_SSL
@@ -450,3 +469,9 @@ def test_a_client_is_made_from_the_environment(
     monkeypatch.setenv("MAIL_URL", "smtp://mx.example:587")
     client = SMTP.from_env("MAIL_", fqdn="client.example")
     assert (client.port, client.fqdn) == (587, "client.example")
+    monkeypatch.setenv("LMTP_HOST", "mx.example")
+    monkeypatch.setenv("LMTP_USERNAME", "erin")
+    monkeypatch.setenv("LMTP_PASSWORD", "pw")
+    deliverer = LMTP.from_env("LMTP_")
+    assert (type(deliverer), deliverer.port) == (LMTP, 24)
+    assert deliverer._settings.starttls == "never"

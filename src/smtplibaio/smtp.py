@@ -44,7 +44,7 @@ from .mail.mail import Mail
 from .mail.result import SendResult
 from .sasl.mechanism import Mechanism
 from .timeouts import Timeouts
-from .url import Configuration, read_environment, read_url
+from .url import Configuration, Kind, read_environment, read_url
 from .wire.endpoint import Endpoint, Proxy
 from .wire.opening import address_literal
 from .wire.tls import default_context, is_verified
@@ -195,14 +195,19 @@ class SMTP:
         Raises:
             SMTPArgumentError: No server is named, or a variable has a mistake.
         """
-        return cls._configured(read_environment(prefix, overrides))
+        kind: Kind = "LMTP" if issubclass(cls, LMTP) else "SMTP"
+        return cls._configured(read_environment(prefix, overrides, kind=kind))
 
     @classmethod
     def _configured(cls, configuration: Configuration) -> SMTP:
-        kind = LMTP if configuration.kind == "LMTP" else cls
-        if not issubclass(kind, cls):
-            raise SMTPArgumentError("lmtp:// URLs are for LMTP and for SMTP.from_url")
-        return kind(**configuration.options)
+        is_lmtp = configuration.kind == "LMTP"
+        if cls is SMTP and is_lmtp:
+            return LMTP(**configuration.options)
+        if issubclass(cls, LMTP) is not is_lmtp:
+            raise SMTPArgumentError(
+                f"{cls.__name__} is not for {configuration.kind.lower()}:// URLs"
+            )
+        return cls(**configuration.options)
 
     # What is known
 

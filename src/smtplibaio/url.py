@@ -26,6 +26,7 @@ from .services import service_named
 __all__ = [
     "CLIENT_OPTIONS",
     "Configuration",
+    "Kind",
     "Reader",
     "boolean",
     "number",
@@ -34,6 +35,9 @@ __all__ = [
     "text",
     "whole_number",
 ]
+
+#: The name of a class of clients.
+Kind = Literal["SMTP", "LMTP"]
 
 #: Makes an option's value of its text; its ValueError says what was expected.
 Reader = Callable[[str], object]
@@ -48,7 +52,7 @@ class Configuration:
         options: Its keyword arguments; the credentials among them are secret.
     """
 
-    kind: Literal["SMTP", "LMTP"]
+    kind: Kind
     options: Mapping[str, Any] = field(repr=False)
 
 
@@ -175,7 +179,7 @@ CLIENT_OPTIONS = frozenset({*_READERS, *_NOT_IN_TEXT})
 class _Scheme:
     """What a scheme says: the class, the port, and what stands behind the slashes."""
 
-    kind: Literal["SMTP", "LMTP"]
+    kind: Kind
     port: int
     tells: Literal["host", "path", "service"] = "host"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -358,6 +362,7 @@ def read_environment(
     overrides: Mapping[str, Any] | None = None,
     more: Mapping[str, Reader] | None = None,
     environ: Mapping[str, str] | None = None,
+    kind: Kind = "SMTP",
 ) -> Configuration:
     """Read URL, or else HOST, PORT, USERNAME, PASSWORD, STARTTLS... with a prefix.
 
@@ -371,6 +376,7 @@ def read_environment(
         overrides: Keyword arguments of the caller.
         more: As for `read_url`.
         environ: The variables; None for those of the process.
+        kind: The class where there is no URL, whose scheme says it.
 
     Raises:
         SMTPArgumentError: Neither URL nor HOST nor PATH is set, or one of them, or a
@@ -403,8 +409,9 @@ def read_environment(
         )
     if options.get("port") == 465 and not {"tls", "starttls"} & options.keys():
         options["tls"] = True  # RFC 8314 3.3
-    _protect(options)
-    return Configuration("SMTP", options)
+    if kind == "SMTP":
+        _protect(options)
+    return Configuration(kind, options)
 
 
 def _read_variables(
