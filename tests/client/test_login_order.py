@@ -311,6 +311,37 @@ async def test_no_auth_without_starttls_gives_no_advice_to_use_it() -> None:
         await smtp.noop()
 
 
+@pytest.mark.parametrize(
+    ("options", "has", "lacks"),
+    [
+        ({"starttls": "required"}, "use SMTP_SSL", "a password"),
+        (
+            {"starttls": "opportunistic", "username": "tim", "password": "hunter2"},
+            "'opportunistic' is 'required' where a password or a token would follow",
+            "leave starttls= out",
+        ),
+    ],
+    ids=["required", "opportunistic"],
+)
+async def test_where_starttls_is_missing_the_text_says_why_it_matters(
+    options: dict[str, Any], has: str, lacks: str
+) -> None:
+    """H14, S168: and what else would do."""
+    with pytest.raises(SMTPCommandNotSupportedError) as caught:
+        async with client(script("SIZE"), **options):
+            pass
+    text = str(caught.value)
+    assert text.startswith("the server does not announce STARTTLS: 127.0.0.1 port ")
+    assert has in text
+    assert lacks not in text
+
+
+async def test_starttls_that_was_asked_for_by_hand_needs_no_advice() -> None:
+    async with client(script("SIZE")) as smtp:
+        with pytest.raises(SMTPCommandNotSupportedError, match=r"does not\Z"):
+            await smtp.starttls()
+
+
 async def test_mechanisms_that_nobody_can_use_are_listed_with_those_of_use() -> None:
     """H14, S61: Exchange offers LOGIN behind STARTTLS only."""
     text = script("AUTH GSSAPI NTLM", *NOOP).replace(

@@ -144,6 +144,70 @@ async def test_verified_means_the_certificate_and_its_name(
     [
         pytest.param("[SSL: WRONG_VERSION_NUMBER] wrong", "port 465", id="B07"),
         pytest.param("[SSL] record layer failure", "port 465", id="B07-OpenSSL 3.2"),
+        pytest.param("[SSL: HTTP_REQUEST] http request", "no TLS here", id="B07-HTTP"),
+        pytest.param(
+            "[SSL: TLSV1_UNRECOGNIZED_NAME] tlsv1 unrecognized name",
+            "pass server_hostname=",
+            id="B11-SNI",
+        ),
+        pytest.param(
+            "[SSL: DH_KEY_TOO_SMALL] dh key too small",
+            'set_ciphers("DEFAULT@SECLEVEL=1")',
+            id="H14-DH",
+        ),
+        pytest.param(
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: EE "
+            "certificate key too weak",
+            'set_ciphers("DEFAULT@SECLEVEL=1")',
+            id="H14-key",
+        ),
+        pytest.param(
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: CA signature "
+            "digest algorithm too weak",
+            'set_ciphers("DEFAULT@SECLEVEL=1")',
+            id="H14-digest",
+        ),
+        pytest.param(
+            "[SSL: UNSAFE_LEGACY_RENEGOTIATION_DISABLED] unsafe legacy renegotiation "
+            "disabled",
+            "ssl.OP_LEGACY_SERVER_CONNECT",
+            id="H14-renegotiation",
+        ),
+        pytest.param(
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Basic "
+            "Constraints of CA cert not marked critical",
+            "ssl.VERIFY_X509_STRICT",
+            id="H14-strict-constraints",
+        ),
+        pytest.param(
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: CA cert does "
+            "not include key usage extension",
+            "ssl.VERIFY_X509_STRICT",
+            id="H14-strict-key-usage",
+        ),
+        pytest.param(
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Missing "
+            "Subject Key Identifier",
+            "ssl.VERIFY_X509_STRICT",
+            id="H14-strict-subject",
+        ),
+        pytest.param(
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate "
+            "is not yet valid",
+            "the clock",
+            id="H14-early",
+        ),
+        pytest.param(
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate "
+            "revoked",
+            "revoked",
+            id="H14-revoked",
+        ),
+        pytest.param(
+            "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca",
+            "that the client has shown",
+            id="H14-client-certificate",
+        ),
         pytest.param(
             "certificate verify failed: Hostname mismatch, certificate is not valid "
             "for 'mx.example'.",
@@ -217,6 +281,14 @@ def test_an_error_says_what_to_do(said: str, advice: str) -> None:
 )
 def test_no_advice_is_better_than_a_wrong_one(said: str) -> None:
     assert str(tls_error("no TLS", ssl.SSLError(1, said))).endswith(said)
+
+
+def test_after_starttls_the_port_is_not_what_is_wrong() -> None:
+    """H14: no advice that the server's 220 contradicts."""
+    cause = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    text = str(tls_error("no TLS with mx.example port 587", cause, is_starttls=True))
+    assert "though it said 220 to STARTTLS" in text
+    assert "port 465" not in text
 
 
 # The name that is verified

@@ -38,8 +38,16 @@ from ..grammar.replies import Reply
 from ..sasl.choice import kind_of
 from ..sasl.mechanism import Mechanism
 from ..wire.protocol import SMTPProtocol
+from .config import Settings
 
-__all__ = ["authenticate", "check_cleartext", "login", "no_auth", "nothing_in_common"]
+__all__ = [
+    "authenticate",
+    "check_cleartext",
+    "login",
+    "no_auth",
+    "no_starttls",
+    "nothing_in_common",
+]
 
 #: Challenges that are answered in one exchange. No mechanism has more than five.
 MAX_CHALLENGES = 20
@@ -159,6 +167,28 @@ def no_auth(
             "starttls='required', or 465 with SMTP_SSL), or pass no username"
         )
     return SMTPCommandNotSupportedError("AUTH", detail)
+
+
+def no_starttls(settings: Settings, peer: str) -> SMTPCommandNotSupportedError:
+    """Make the error for a server that does not announce STARTTLS where it must.
+
+    Args:
+        settings: How the client is configured.
+        peer: The server, as errors name it.
+    """
+    detail = f"{peer} does not"
+    if settings.starttls == "opportunistic" and settings.credentials is not None:
+        detail += (
+            "; 'opportunistic' is 'required' where a password or a token would follow: "
+            "use SMTP_SSL if the server has port 465, or let them cross in clear text "
+            "with starttls='never' and allow_cleartext_auth=True"
+        )
+    elif settings.starttls == "required":
+        detail += (
+            "; use SMTP_SSL if the server has port 465, or leave starttls= out where "
+            "clear text will do"
+        )
+    return SMTPCommandNotSupportedError("STARTTLS", detail)
 
 
 def check_cleartext(mechanism: Mechanism, *, may_show: bool) -> None:

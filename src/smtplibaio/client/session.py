@@ -21,7 +21,6 @@ from ..content.progress import ProgressCallback
 from ..exceptions import (
     SMTPArgumentError,
     SMTPCommandFailedError,
-    SMTPCommandNotSupportedError,
     SMTPException,
     SMTPProtocolError,
 )
@@ -38,6 +37,7 @@ from ..wire.protocol import SMTPProtocol
 from ..wire.tls import default_context, is_verified
 from .config import Settings
 from .dialogue import perform
+from .login import no_starttls
 from .transfer import Transfer
 
 __all__ = ["Learnt", "Open", "Session", "own_name"]
@@ -198,7 +198,7 @@ class Session:
                 "STARTTLS cannot be within a mail transaction: say RSET first"
             )
         if "STARTTLS" not in learnt.extensions:
-            raise SMTPCommandNotSupportedError("STARTTLS", f"{protocol.peer} does not")
+            raise no_starttls(self.settings, protocol.peer)
         with protocol.indivisible("STARTTLS"):
             reply = await protocol.ask_for_tls(commands.STARTTLS, self.timeouts.reply)
             if check_reply(reply, "STARTTLS").code != 220:
