@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -321,6 +322,20 @@ async def test_a_server_that_says_nothing_has_its_time(
         assert codes(await probed(f"smtp://127.0.0.1:{port}")) == ["failed"]
 
 
+async def test_a_unix_socket_is_probed_too(tmp_path: Path) -> None:
+    async def connected(r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
+        await Streams(r, w).greet()
+        await Streams(r, w).answer("221 bye")
+        w.close()
+
+    path = tmp_path / "smtp"
+    async with await asyncio.start_unix_server(connected, path):
+        found = await probed(f"smtp+unix://{path}")
+    assert codes(found) == []
+    assert found.addresses == [str(path)]
+    assert "name lookup" not in found.times
+
+
 async def test_a_port_where_nobody_listens_is_told() -> None:
     found = await probed("smtp://127.0.0.1:1")
     assert codes(found) == ["failed"]
@@ -519,6 +534,31 @@ def test_ctrl_c_ends_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_unix_socket_and_an_ipv6_address_have_urls() -> None:
     assert str(Target.of("lmtp+unix:///run/lmtp", {})) == "lmtp+unix:///run/lmtp"
     assert str(Target.of("smtps://[::1]", {})) == "smtps://[::1]:465"
+
+
+def test_a_server_without_a_certificate_has_no_chain_to_show() -> None:
+    tls = ("TLSv1.2", "ADH-AES256-GCM-SHA384")
+    found = Findings("smtp://mx.example:25", "mx.example", tls=tls)
+    page = [*page_of(found, [], NOW, is_coloured=False)]
+    assert "  verified    yes" in page
+    assert not any("chain" in line for line in page)
+
+
+def test_a_terminal_wants_colours_unless_it_says_otherwise(
+    starttls_server: SMTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for term, no_color, is_coloured in (
+        ("xterm", "", True),
+        ("xterm", "1", False),
+        ("dumb", "", False),
+    ):
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.setenv("NO_COLOR", no_color)
+        run(starttls_server.url)
+        assert ("\x1b[31m!" in capsys.readouterr().out) is is_coloured
 
 
 def test_the_verdict_has_colours_where_they_are_wanted() -> None:

@@ -248,6 +248,25 @@ def test_without_a_server_nothing_is_sent_and_no_journal_kept(
     assert not list(Path().glob("*.journal"))
 
 
+@pytest.mark.parametrize("has_rich", [True, False])
+def test_a_terminal_gets_bars_where_rich_is_installed(
+    server: SMTPServer,
+    outbox: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    has_rich: bool,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    if not has_rich:
+        monkeypatch.delitem(sys.modules, "smtplibaio.cli.bars", raising=False)
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert send(server, outbox) == 0
+    shown = capsys.readouterr()
+    assert ("3 of 3" in shown.err) is has_rich
+    assert ("accepted  3  " in shown.out) is not has_rich
+
+
 # Ctrl-C
 
 

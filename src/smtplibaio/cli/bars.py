@@ -73,7 +73,7 @@ class BarDisplay(Display):
 
     def say(self, text: str) -> None:
         """Show a line above the bars."""
-        self._progress.console.print(printable(text), markup=False, soft_wrap=True)
+        self._progress.console.print(printable(text), markup=False)
 
     def stop(self) -> None:
         """Leave the bars as they are."""

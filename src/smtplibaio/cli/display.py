@@ -77,9 +77,11 @@ def rows_of(tally: Tally) -> list[tuple[str, str, str, str]]:
 def total_of(tally: Tally, seconds: float) -> str:
     """Give the last line of the summary."""
     total = sum(tally.mails.values())
+    tried = total - tally.mails["not sent"] - tally.mails["skipped"]
+    some = f"{tried} of {total}" if tried < total else f"{total}"
     return (
-        f"{total} {'mail' if total == 1 else 'mails'} in {seconds:.1f} s, "
-        f"{rate_of(total, seconds)} a second"
+        f"{some} {'mail' if total == 1 else 'mails'} in {seconds:.1f} s, "
+        f"{rate_of(tried, seconds)} a second"
     )
 
 
