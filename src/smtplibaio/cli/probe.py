@@ -76,6 +76,10 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(json_of(found, verdicts), indent=2))
     else:
         print("\n".join(page_of(found, verdicts, now, is_coloured=_has_colours())))
+    return _status_of(found, verdicts)
+
+
+def _status_of(found: Findings, verdicts: list[Verdict]) -> ExitStatus:
     if found.greeting is None:
         return ExitStatus.TRANSIENT
     return ExitStatus.REFUSED if verdicts else ExitStatus.OK
