@@ -11,7 +11,13 @@ async def main() -> None:
     """Send it."""
     async with (
         mail_server() as server,
-        SMTP_SSL(server.hostname, server.port, context=server.context) as client,
+        SMTP_SSL(
+            server.hostname,
+            server.port,
+            context=server.context,
+            username=server.username,  # where it is empty, there is no login
+            password=server.password,
+        ) as client,
     ):
         await client.sendmail(
             server.sender, server.recipients, "Subject: Hi\n\nHi Bob!\n"

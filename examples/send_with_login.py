@@ -23,7 +23,8 @@ async def main() -> None:
         async with SMTP_SSL(
             hostname=server.hostname, port=server.port, context=server.context
         ) as client:
-            await client.auth(server.username, server.password)
+            if server.username:
+                await client.auth(server.username, server.password)
             # Bcc is for the envelope alone: it is in no header that leaves.
             result = await client.send_message(message)
 

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ import trustme
 USERNAME = "alice@mx.example"
 PASSWORD = "pencil and paper"
 
-#: Who has a mailbox; everybody else at mx.example is unknown.
+#: Who has a mailbox; everybody else at their domains is unknown.
 MAILBOXES = [f"{name}@mx.example" for name in ("alice", "bob", "carol")]
+MAILBOXES += ["alice@example.org"]
 
 NEEDED = ("postfix", "saslpasswd2", "dovecot")
 
@@ -149,11 +150,23 @@ def dovecot(home: Path) -> Iterator[Path]:
 
 @contextmanager
 def postfix(
-    home: Path, authority: trustme.CA, *, dovecot_socket: Path | None = None
+    home: Path,
+    authority: trustme.CA,
+    *,
+    dovecot_socket: Path | None = None,
+    tls_ports: Sequence[int] = (),
+    settings: Mapping[str, object] | None = None,
 ) -> Iterator[RealServer]:
-    """Run Postfix with TLS, AUTH, and a maildir for every recipient at mx.example.
+    """Run Postfix with TLS, AUTH, and a maildir for each of `MAILBOXES`.
 
     AUTH is answered by Cyrus SASL, or by Dovecot where its socket is given.
+
+    Args:
+        home: A directory for everything that it writes.
+        authority: Who issues its certificate.
+        dovecot_socket: Where Dovecot listens.
+        tls_ports: Where it listens besides, with TLS from the first octet on.
+        settings: What main.cf says besides, or instead.
     """
     port = free_port()
     for name in ("etc/sasl", "spool", "data", "mail"):
@@ -194,7 +207,7 @@ def postfix(
         smtpd_client_connection_rate_limit = 0
         alias_maps =
         local_recipient_maps =
-        virtual_mailbox_domains = mx.example
+        virtual_mailbox_domains = mx.example example.org
         virtual_mailbox_base = {home}/mail
         virtual_mailbox_maps = inline:{{ {mailboxes} }}
         virtual_uid_maps = static:65534
@@ -206,10 +219,13 @@ def postfix(
         smtpd_sasl_security_options = noanonymous
         smtpd_tls_auth_only = no
         """)
+        + "".join(f"{name} = {value}\n" for name, value in (settings or {}).items())
         + sasl
         + "\n"
     )
-    (home / "etc" / "master.cf").write_text(MASTER.format(port=port))
+    wrapped = [WRAPPED.format(port=tls_port) for tls_port in tls_ports]
+    master = MASTER.format(port=port) + "".join(wrapped)
+    (home / "etc" / "master.cf").write_text(master)
     run("postfix", "-c", home / "etc", "start")
     try:
         wait_for(port, log)
@@ -235,6 +251,10 @@ retry     unix  - - n -    - error
 virtual   unix  - n n -    - virtual
 anvil     unix  - - n -    1 anvil
 postlog   unix-dgram n - n - 1 postlogd
+"""
+
+WRAPPED = """\
+127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
 """
 
 
