@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from smtplibaio import SMTP, SMTPArgumentError
-from smtplibaio.wire import endpoint as module
 from smtplibaio.wire.endpoint import Endpoint, Proxy
 from smtplibaio.wire.tls import default_context
 
@@ -310,7 +309,9 @@ def test_a_proxy_of_socks_says_which_package_it_needs(
 ) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        module, "find_spec", lambda name: None if "socks" in name else real(name)
+        importlib.util,
+        "find_spec",
+        lambda name: None if "socks" in name else real(name),
     )
     with pytest.raises(SMTPArgumentError, match=r'pip install "smtplibaio\[proxy\]"'):
         SMTP(proxy="socks5://proxy.example")

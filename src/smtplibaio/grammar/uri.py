@@ -10,10 +10,8 @@ Rules:
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from dataclasses import dataclass, field
-from urllib.parse import unquote
+from typing import NamedTuple
 
 from ..exceptions import SMTPArgumentError
 
@@ -23,25 +21,24 @@ __all__ = ["URI", "port_number"]
 #
 #    URI         = scheme ":" "//" authority path-abempty [ "?" query ] [ "#" fragment ]
 #    scheme      = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
-_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)([^?]*)(?:\?(.*))?")
+_URI = r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)([^?]*)(?:\?(.*))?"
 
 # RFC 3986 3.2.2, and RFC 6874 2 for the zone
 #
 #    IP-literal  = "[" ( IPv6address / IPv6addrz / IPvFuture  ) "]"
-_BRACKETS = re.compile(r"\[([^\[\]]*)\](?::(.*))?")
+_BRACKETS = r"\[([^\[\]]*)\](?::(.*))?"
 
 # RFC 3986 2.1: pct-encoded = "%" HEXDIG HEXDIG
-_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BAD_PERCENT = r"%(?![0-9A-Fa-f]{2})"
 
-_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
+_NOT_IN_A_URL = r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]"
 
 _ESCAPE = """\
 in a user name or a password write % as %25, @ as %40, : as %3A, / as %2F, ? as %3F \
 and # as %23"""
 
 
-@dataclass(frozen=True, slots=True)
-class URI:
+class URI(NamedTuple):
     """The parts of a URL, decoded.
 
     Attributes:
@@ -62,12 +59,15 @@ class URI:
 
     scheme: str
     username: str | None
-    password: str | None = field(repr=False)
+    password: str | None
     host: str
     port: int | None
     path: str
-    query: tuple[tuple[str, str | None], ...] = field(repr=False)
+    query: tuple[tuple[str, str | None], ...]
     is_cut: bool
+
+    def __repr__(self) -> str:
+        return f"URI({self.scheme!r}, {self.username!r}, {self.host!r}, {self.port!r})"
 
     @classmethod
     def of(cls, text: object, what: str = "the URL") -> URI:
@@ -79,19 +79,19 @@ class URI:
         """
         if not isinstance(text, str):
             raise SMTPArgumentError(f"{what} is a str, not {type(text).__name__}")
-        if (match := _NOT_IN_A_URL.search(text)) is not None:
+        if (match := re.search(_NOT_IN_A_URL, text)) is not None:
             raise SMTPArgumentError(
                 f"{what} has the character U+{ord(match[0]):04X} at index "
                 f"{match.start()}: write blanks and controls percent-encoded"
             )
         if "#" in text:
             raise SMTPArgumentError(f"{what} has a # (a fragment): {_ESCAPE}")
-        if (match := _URI.fullmatch(text)) is None:
+        if (match := re.fullmatch(_URI, text)) is None:
             raise SMTPArgumentError(
                 f"{what} begins with a scheme and two slashes, such as smtp://host"
             )
         scheme, authority, path, query = match.groups()
-        if (match := _BAD_PERCENT.search(text)) is not None:
+        if (match := re.search(_BAD_PERCENT, text)) is not None:
             raise SMTPArgumentError(
                 f"{what} has a % at index {match.start()} without two hexadecimal "
                 f"digits behind it: {_ESCAPE}"
@@ -127,7 +127,7 @@ class URI:
 def _split(hostport: str, what: str) -> tuple[str, int | None]:
     """Split a host from its port."""
     if hostport.startswith("["):
-        match = _BRACKETS.fullmatch(hostport)
+        match = re.fullmatch(_BRACKETS, hostport)
         address = _decoded(match[1], what) if match else ""
         if match is None or not _is_ipv6(address):
             raise SMTPArgumentError(
@@ -157,8 +157,10 @@ def _split(hostport: str, what: str) -> tuple[str, int | None]:
 
 
 def _is_ipv6(address: str) -> bool:
+    from ipaddress import IPv6Address  # few URLs have one
+
     try:
-        ipaddress.IPv6Address(address)
+        IPv6Address(address)
     except ValueError:
         return False
     return True
@@ -180,6 +182,8 @@ def port_number(port: object, what: str = "the port", lowest: int = 1) -> int:
 
 
 def _decoded(text: str, what: str) -> str:
+    from urllib.parse import unquote  # importing it costs more than this module
+
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:

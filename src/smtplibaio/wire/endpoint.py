@@ -11,12 +11,10 @@ Rules:
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import ssl
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from typing import NamedTuple, Self
 
 from ..exceptions import SMTPArgumentError
 from ..grammar.addresses import to_a_labels
@@ -36,8 +34,7 @@ _PROXIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(NamedTuple):
     """A proxy that connects to the server.
 
     Attributes:
@@ -52,7 +49,10 @@ class Proxy:
     hostname: str
     port: int
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Proxy({str(self)!r}, username={self.username!r})"
 
     @classmethod
     def of(cls, url: str | None) -> Proxy | None:
@@ -78,7 +78,7 @@ class Proxy:
                 f"credentials: {uri.scheme}://user:password@host:port{uri.advice}"
             )
         _check_proxy_credentials(uri)
-        if uri.scheme != "http" and find_spec("python_socks") is None:
+        if uri.scheme != "http" and not _is_installed("python_socks"):
             raise SMTPArgumentError(
                 "a SOCKS proxy needs the package python-socks: "
                 'pip install "smtplibaio[proxy]"'
@@ -97,6 +97,12 @@ class Proxy:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{_with_port(self.hostname, self.port)}"
+
+
+def _is_installed(package: str) -> bool:
+    from importlib.util import find_spec  # few clients have a proxy
+
+    return find_spec(package) is not None
 
 
 def _check_proxy_credentials(uri: URI) -> None:
@@ -118,8 +124,20 @@ def _check_proxy_credentials(uri: URI) -> None:
         raise SMTPArgumentError("SOCKS4 has no passwords: use socks5://")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class _Values(NamedTuple):
+    """The fields of `Endpoint`."""
+
+    hostname: str
+    port: int
+    source_address: tuple[str, int] | None
+    sock: socket.socket | None
+    path: str | os.PathLike[str] | None
+    context: ssl.SSLContext | None
+    server_hostname: str | None
+    proxy: Proxy | None
+
+
+class Endpoint(_Values):
     """A server, and the way to it.
 
     Attributes:
@@ -136,28 +154,42 @@ class Endpoint:
         SMTPArgumentError: A value is not what it should be, or there are two ways.
     """
 
-    hostname: str = "localhost"
-    port: int = 25
-    source_address: tuple[str, int] | None = None
-    sock: socket.socket | None = None
-    path: str | os.PathLike[str] | None = None
-    context: ssl.SSLContext | None = None
-    server_hostname: str | None = None
-    proxy: Proxy | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        _host(self.hostname)
-        object.__setattr__(self, "port", port_number(self.port))
-        if self.server_hostname is not None:
-            _check_name_to_verify(self.server_hostname)
-        if self.source_address is not None:
-            source = _source_address(self.source_address)
-            object.__setattr__(self, "source_address", source)
-        if self.sock is not None:
-            _check_socket(self.sock)
-        if self.path is not None:
-            object.__setattr__(self, "path", _socket_path(self.path))
-        self._check_way()
+    def __new__(
+        cls,
+        hostname: str = "localhost",
+        port: int | str = 25,
+        source_address: tuple[str, int] | None = None,
+        sock: socket.socket | None = None,
+        path: str | os.PathLike[str] | None = None,
+        context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        proxy: Proxy | None = None,
+    ) -> Self:
+        """Check the values, and keep them."""
+        _host(hostname)
+        if server_hostname is not None:
+            _check_name_to_verify(server_hostname)
+        if source_address is not None:
+            source_address = _source_address(source_address)
+        if sock is not None:
+            _check_socket(sock)
+        if path is not None:
+            path = _socket_path(path)
+        endpoint = super().__new__(
+            cls,
+            hostname,
+            port_number(port),
+            source_address,
+            sock,
+            path,
+            context,
+            server_hostname,
+            proxy,
+        )
+        endpoint._check_way()
+        return endpoint
 
     def _check_way(self) -> None:
         ways = [
@@ -234,8 +266,10 @@ def _host(name: str) -> str:
 
 
 def _is_address(text: str) -> bool:
+    from ipaddress import ip_address
+
     try:
-        ipaddress.ip_address(text)
+        ip_address(text)
     except ValueError:
         return False
     return True
