@@ -20,7 +20,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Seq
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .client.config import Credentials, Settings, StartTLS, Token
 from .client.connection import Connection
@@ -44,10 +44,12 @@ from .mail.mail import Mail
 from .mail.result import SendResult
 from .sasl.mechanism import Mechanism
 from .timeouts import Timeouts
-from .url import Configuration, Kind, read_environment, read_url
 from .wire.endpoint import Endpoint, Proxy
 from .wire.opening import address_literal
 from .wire.tls import default_context, is_verified
+
+if TYPE_CHECKING:
+    from .url import Configuration, Kind
 
 __all__ = ["LMTP", "SMTP", "SMTP_SSL"]
 
@@ -179,6 +181,8 @@ class SMTP:
         Raises:
             SMTPArgumentError: The URL has a mistake; no password is in the text.
         """
+        from .url import read_url  # few programs need it, and once
+
         return cls._configured(read_url(url, overrides))
 
     @classmethod
@@ -195,6 +199,8 @@ class SMTP:
         Raises:
             SMTPArgumentError: No server is named, or a variable has a mistake.
         """
+        from .url import read_environment
+
         kind: Kind = "LMTP" if issubclass(cls, LMTP) else "SMTP"
         return cls._configured(read_environment(prefix, overrides, kind=kind))
 
@@ -798,7 +804,8 @@ class SMTP_SSL(SMTP):
             )
         if "tls_context" in options:
             options["context"] = options.pop("tls_context")
-        return super()._configured(Configuration(configuration.kind, options))
+        made = type(configuration)(configuration.kind, options)
+        return super()._configured(made)
 
 
 class LMTP(SMTP):

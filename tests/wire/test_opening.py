@@ -271,7 +271,9 @@ async def test_a_slow_resolver_is_bounded_by_the_deadline(
     answer = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait(5) and [])
     try:
-        with pytest.raises(SMTPTimeoutError, match=r"within 0\.05 s$"):
+        with pytest.raises(
+            SMTPTimeoutError, match=r"within 0\.05 s \(the resolver has not"
+        ):
             await open_connection(Endpoint("mx.example"), 0.05)
         task = asyncio.create_task(open_connection(Endpoint("mx.example"), None))
         await asyncio.sleep(0)

@@ -222,12 +222,17 @@ async def test_a_proxy_that_is_not_there_is_the_one_that_is_named(scheme: str) -
 async def test_a_proxy_that_is_silent_is_a_time_out_that_names_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        for scheme in ("http", "socks5h", "socks5"):
+        for scheme, silent in [
+            ("http", "the proxy has not answered"),
+            ("socks5h", "the proxy has not answered"),
+            ("socks5", "192.0.2.1: no answer"),
+        ]:
             client = SMTP(
                 "192.0.2.1", timeout=0.1, proxy=f"{scheme}://127.0.0.1:{port}"
             )
             with pytest.raises(
-                SMTPTimeoutError, match=f"through {scheme}://127.*within 0.1 s"
+                SMTPTimeoutError,
+                match=rf"through {scheme}://127.*within 0\.1 s \({silent}\)$",
             ):
                 await client.connect()
 

@@ -12,7 +12,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import itertools
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -77,8 +76,10 @@ async def resolve(host: str, port: int, *, is_source: bool = False) -> list[Addr
         port: Part of every address.
         is_source: Whether to bind to them, and not to connect.
     """
+    from ipaddress import ip_address  # not before there is something to connect to
+
     try:
-        version = ipaddress.ip_address(host).version
+        version = ip_address(host).version
     except ValueError:
         loop = asyncio.get_running_loop()
         flags = socket.AI_PASSIVE if is_source else 0

@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import socket
 import ssl
@@ -26,7 +25,6 @@ from .dialling import Tried, connect, connect_to_path
 from .endpoint import Endpoint
 from .protocol import SMTPProtocol
 from .tls import A_DAY, tls_error
-from .tunnelling import connect_through
 
 __all__ = ["address_literal", "is_local", "open_connection"]
 
@@ -78,8 +76,12 @@ async def open_connection(
         if exc.errno is not None:  # the kernel has given up, before the deadline
             raise _connection_error(endpoint, tried, exc) from exc
         what = "TLS handshake with" if is_shaking_hands else "connection to"
+        where = _summary(tried)
+        if not (where or is_shaking_hands):
+            silent = "resolver" if endpoint.proxy is None else "proxy"
+            where = f" (the {silent} has not answered)"
         raise SMTPTimeoutError(
-            f"no {what} {_shown(endpoint)} within {timeout} s{_summary(tried)}"
+            f"no {what} {_shown(endpoint)} within {timeout} s{where}"
         ) from exc
     except ssl.SSLError as exc:
         raise tls_error(f"no TLS with {_shown(endpoint)}", exc) from exc
@@ -96,6 +98,8 @@ async def _connected_socket(endpoint: Endpoint, tried: Tried) -> socket.socket:
     if endpoint.path is not None:
         return await connect_to_path(os.fspath(endpoint.path), str(endpoint), tried)
     if endpoint.proxy is not None:
+        from .tunnelling import connect_through  # few clients have a proxy
+
         return await connect_through(endpoint.proxy, endpoint, tried)
     source = endpoint.source_address
     return await connect(endpoint.dns_name, endpoint.port, source, tried)
@@ -131,7 +135,9 @@ def address_literal(transport: asyncio.BaseTransport) -> str:
     name = transport.get_extra_info("sockname")
     if not isinstance(name, tuple):
         return "localhost"  # a Unix socket, which has no address
-    address = ipaddress.ip_address(name[0].partition("%")[0])
+    from ipaddress import ip_address
+
+    address = ip_address(name[0].partition("%")[0])
     return f"[{address}]" if address.version == 4 else f"[IPv6:{address}]"
 
 
@@ -146,5 +152,7 @@ def is_local(transport: asyncio.BaseTransport, *, is_direct: bool = True) -> boo
     peer = transport.get_extra_info("peername")
     if not isinstance(peer, tuple):
         return isinstance(peer, (str, bytes))  # a path; None is nobody known
-    address = ipaddress.ip_address(peer[0].partition("%")[0])
+    from ipaddress import ip_address
+
+    address = ip_address(peer[0].partition("%")[0])
     return is_direct and address.is_loopback
