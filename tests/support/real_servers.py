@@ -149,6 +149,75 @@ def dovecot(home: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def dovecot_submission(
+    home: Path, certificate: trustme.LeafCert, more: str = ""
+) -> Iterator[int]:
+    """Run Dovecot's submission server, in front of a relay that is not there.
+
+    Args:
+        home: A directory that is made.
+        certificate: The server's.
+        more: Lines that come last in the configuration.
+
+    Yields:
+        Its port on 127.0.0.1.
+    """
+    home.mkdir()
+    home.chmod(0o755)
+    users = home / "users"
+    users.write_text(f"{USERNAME}:{{PLAIN}}{PASSWORD}\n")
+    users.chmod(0o644)
+    certificate.private_key_and_cert_chain_pem.write_to_path(home / "tls.pem")
+    port, log = free_port(), home / "log"
+    configuration = home / "dovecot.conf"
+    configuration.write_text(
+        dedent(f"""\
+        base_dir = {home}/run
+        log_path = {log}
+        listen = 127.0.0.1
+        protocols = submission
+        hostname = mx.example
+        submission_relay_host = 127.0.0.1
+        submission_relay_port = {free_port()}
+        ssl = yes
+        ssl_cert = <{home}/tls.pem
+        ssl_key = <{home}/tls.pem
+        auth_mechanisms = plain login
+        passdb {{
+            driver = passwd-file
+            args = scheme=PLAIN {users}
+        }}
+        userdb {{
+            driver = static
+            args = uid=65534 gid=65534 home=/nonexistent
+        }}
+        service submission-login {{
+            inet_listener submission {{
+                port = {port}
+            }}
+            inet_listener submissions {{
+                port = 0
+            }}
+        }}
+        """)
+        + more
+        + "\n"
+    )
+    process = subprocess.Popen(
+        ["dovecot", "-F", "-c", str(configuration)],
+        env={**os.environ, "PATH": PATH},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(port, log)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
 def postfix(
     home: Path,
     authority: trustme.CA,
@@ -156,6 +225,7 @@ def postfix(
     dovecot_socket: Path | None = None,
     tls_ports: Sequence[int] = (),
     settings: Mapping[str, object] | None = None,
+    certificate: trustme.LeafCert | None = None,
 ) -> Iterator[RealServer]:
     """Run Postfix with TLS, AUTH, and a maildir for each of `MAILBOXES`.
 
@@ -167,6 +237,7 @@ def postfix(
         dovecot_socket: Where Dovecot listens.
         tls_ports: Where it listens besides, with TLS from the first octet on.
         settings: What main.cf says besides, or instead.
+        certificate: Another certificate instead.
     """
     port = free_port()
     for name in ("etc/sasl", "spool", "data", "mail"):
@@ -176,7 +247,7 @@ def postfix(
             directory.chmod(directory.stat().st_mode | 0o711)
     shutil.chown(home / "data", "postfix")
     shutil.chown(home / "mail", "nobody", "nogroup")
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate = certificate or authority.issue_cert("localhost", "127.0.0.1")
     certificate.private_key_and_cert_chain_pem.write_to_path(home / "etc" / "tls.pem")
     log = home / "log"
     log.touch()
