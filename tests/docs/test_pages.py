@@ -12,12 +12,14 @@ from doc_blocks import PAGES, ROOT, blocks_of, name_of
 
 SUPPORT = ROOT / "tests" / "support"
 LANGUAGES = {"python", "text", "console", "ini", "rst"}
-WITH_PYTHON = [
-    page for page in PAGES if any(b.language == "python" for b in blocks_of(page))
+WITH_CODE = [
+    page
+    for page in PAGES
+    if any(b.language == "python" or "$ smtplibaio" in b.code for b in blocks_of(page))
 ]
 
 
-@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
 def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
     """Against the servers of `doc_world`; nothing in a block is undefined."""
     path = [ROOT / "src", SUPPORT, os.environ.get("PYTHONPATH", "")]

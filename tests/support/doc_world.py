@@ -22,6 +22,7 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,6 @@ class _Smtp(aiosmtpd.SMTP):
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         await super().smtp_RCPT(arg and _OF_RCPT.sub("", arg))
-
-
-class _Lmtp(lmtp.LMTP):
-    """aiosmtpd's LMTP, with a final reply for each recipient (RFC 2033 4.2)."""
-
-    async def push(self, status: str | bytes) -> None:
-        is_final = isinstance(status, str) and "queued as" in status
-        for _ in self.envelope.rcpt_tos[1:] if is_final else ():
-            await super().push(status)
-        await super().push(status)
 
 
 class _Handler:
@@ -91,7 +82,18 @@ class _Handler:
 
     async def auth_XOAUTH2(self, server: Any, args: list[str]) -> aiosmtpd.AuthResult:
         sent = base64.b64decode(args[1])
-        return aiosmtpd.AuthResult(success=f"auth=Bearer {TOKEN}".encode() in sent)
+        is_right = f"auth=Bearer {TOKEN}".encode() in sent
+        if not is_right:  # RFC 7628 3.2.2
+            await server.challenge_auth(json.dumps({"status": "400"}))
+        return aiosmtpd.AuthResult(success=is_right, handled=False)
+
+
+class _OfLmtp(_Handler):
+    """What a server of LMTP answers: a reply for each recipient (RFC 2033 4.2)."""
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        reply = await super().handle_DATA(server, session, envelope)
+        return "\r\n".join([reply] * len(envelope.rcpt_tos))
 
 
 def _authenticate(
@@ -114,6 +116,35 @@ async def _token_server(
         b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     )
     await writer.drain()
+    writer.close()
+
+
+class _Proxy:
+    """A SOCKS 5 proxy (RFC 1928) that looks up names as the world does."""
+
+    def __init__(self, real: Callable[[Any], Any]) -> None:
+        self._real = real
+
+    async def serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        _, count = await reader.readexactly(2)
+        await reader.readexactly(count)
+        writer.write(b"\x05\x00")  # no login
+        *_, size = await reader.readexactly(5)
+        name = (await reader.readexactly(size)).decode()
+        port = int.from_bytes(await reader.readexactly(2))
+        there, back = await asyncio.open_connection(*await self._real((name, port)))
+        writer.write(b"\x05\x00\x00\x01" + bytes(6))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_copy(reader, back))
+            group.create_task(_copy(there, writer))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while octets := await reader.read(65536):
+            writer.write(octets)
     writer.close()
 
 
@@ -143,9 +174,13 @@ class World:
             ("smtp.gmail.com", 587): self._starttls,
             ("smtp.office365.com", 587): self._starttls,
             ("lmtp.example.org", 24): self._lmtp,
+            ("proxy.example.org", 1080): self._proxy,
             ("oauth2.googleapis.com", 443): self._tokens,
             ("login.microsoftonline.com", 443): self._tokens,
         }
+        names = sorted({name for name, _ in self._servers})
+        self._addresses = {name: f"127.8.0.{n}" for n, name in enumerate(names, 1)}
+        self._names = {address: name for name, address in self._addresses.items()}
 
     def start(self) -> None:
         """Answer look-ups from now on; trust the authority of these servers."""
@@ -154,31 +189,45 @@ class World:
         self._private_authority.cert_pem.write_to_path("internal-ca.pem")
         os.environ["SSL_CERT_FILE"] = str(directory / "ca.pem")
         self._thread.start()
-        self._getaddrinfo = socket.getaddrinfo
+        self._getaddrinfo, self._connect = socket.getaddrinfo, socket.socket.connect
+        world = self
+
+        def connect(sock: socket.socket, address: Any) -> None:
+            world._connect(sock, world._real(address))
+
         socket.getaddrinfo = self._look_up  # type: ignore[assignment]
+        socket.socket.connect = connect  # type: ignore[method-assign]
 
     def stop(self) -> None:
         """Stop every server."""
+        for listener in self._listeners:
+            self._loop.call_soon_threadsafe(listener.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        for listener in self._listeners:
-            listener.close()
 
     def _look_up(self, host: Any, port: Any, *rest: Any, **named: Any) -> Any:
+        """Answer with an address that stands for the name, and only for that name."""
         name = host.decode() if isinstance(host, bytes) else host
-        where = (name, int(port or 0))
-        if where in self._servers:
-            if where not in self._ports:
-                started = asyncio.run_coroutine_threadsafe(
-                    self._servers[where](name), self._loop
-                )
-                listener = started.result(10)
-                self._listeners.append(listener)
-                self._ports[where] = listener.sockets[0].getsockname()[1]
-            host, port = "127.0.0.1", self._ports[where]
+        if name in self._addresses:
+            host = self._addresses[name]
         elif name not in {"127.0.0.1", "localhost"}:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return self._getaddrinfo(host, port, *rest, **named)
+
+    def _real(self, address: Any) -> Any:
+        """Turn such an address into that of a server, which is started if need be."""
+        where = self._names.get(address[0], address[0]), address[1]
+        if where not in self._servers:
+            return address
+        started = self._started(where)
+        return asyncio.run_coroutine_threadsafe(started, self._loop).result(10)
+
+    async def _started(self, where: tuple[str, int]) -> tuple[str, int]:
+        if where not in self._ports:
+            listener = await self._servers[where](where[0])
+            self._listeners.append(listener)
+            self._ports[where] = listener.sockets[0].getsockname()[1]
+        return "127.0.0.1", self._ports[where]
 
     def _context(self, name: str) -> ssl.SSLContext:
         is_private = name.endswith(".internal.example")
@@ -212,10 +261,13 @@ class World:
         )
 
     async def _lmtp(self, name: str) -> asyncio.Server:
-        handler = _Handler()
+        handler = _OfLmtp()
         return await self._listen(
-            lambda: _Lmtp(handler, hostname=name, loop=self._loop), None
+            lambda: lmtp.LMTP(handler, hostname=name, loop=self._loop), None
         )
+
+    async def _proxy(self, name: str) -> asyncio.Server:
+        return await asyncio.start_server(_Proxy(self._started).serve, "127.0.0.1", 0)
 
     async def _tokens(self, name: str) -> asyncio.Server:
         return await asyncio.start_server(

@@ -15,52 +15,84 @@ import dis
 import doctest
 import inspect
 import io
+import os
+import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import CodeType, ModuleType
 
 from doc_blocks import Block, blocks_of
 from doc_world import World
 
+from smtplibaio.cli import main
+
+#: It is loaded by itself where smtplibaio is installed with its entry points.
+PLUGIN = ["-p", "smtplibaio.testing.plugin", "-p", "no:cacheprovider"]
+
 
 def run(page: Path) -> None:
     """Run a page; raise what its blocks raise."""
     module = ModuleType("__main__")
     sys.modules["__main__"] = module  # dataclasses and pickle look there
-    loop = asyncio.new_event_loop()
     printed = ""
-    for block in blocks_of(page):
-        if block.language == "python":
-            with contextlib.redirect_stdout(io.StringIO()) as out:
-                run_block(block, page, module, loop)
-            printed = out.getvalue()
-        elif block.language == "text" and printed:
-            check_printed(block, printed, page)
-    check_names(page, module)
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.run_until_complete(loop.shutdown_default_executor())
-    loop.close()
+    with asyncio.Runner() as runner:
+        for block in blocks_of(page):
+            if block.language == "python":
+                with contextlib.redirect_stdout(io.StringIO()) as out:
+                    run_block(block, page, module, runner.get_loop())
+                printed = out.getvalue()
+            elif block.language == "console":
+                run_commands(block, page)
+            elif block.language == "text" and printed:
+                check_printed(block, printed, page)
+    check_names(page)
+    run_tests(page)
 
 
-def globals_of(code: CodeType) -> Iterator[tuple[str, int]]:
-    """List the global names that code reads, in its functions too, with their lines."""
+def run_tests(page: Path) -> None:
+    """Let pytest run the test functions of a page, if it has any."""
+    code = "\n".join(b.code for b in blocks_of(page) if b.language == "python")
+    if "\ndef test_" in code or "\nasync def test_" in code:
+        script = Path("test_page.py")
+        script.write_text(code)
+        ran = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", *PLUGIN, script],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ran.returncode:
+            raise AssertionError(f"{page}: a test of the page fails\n{ran.stdout}")
+
+
+def names_in(code: CodeType) -> Iterator[tuple[str, str, int]]:
+    """List what code does with global names, in its functions too: how, name, line."""
     line = code.co_firstlineno
     for instruction in dis.get_instructions(code):
         line = getattr(instruction.positions, "lineno", None) or line
-        if instruction.opname in {"LOAD_GLOBAL", "LOAD_NAME"}:
-            yield instruction.argval, line
+        how, _, where = instruction.opname.partition("_")
+        if where in {"GLOBAL", "NAME"}:
+            yield how, instruction.argval, line
         if isinstance(instruction.argval, CodeType):
-            yield from globals_of(instruction.argval)
+            yield from names_in(instruction.argval)
 
 
-def check_names(page: Path, module: ModuleType) -> None:
+def check_names(page: Path) -> None:
     """Look for names that nothing defines, also where running did not reach them."""
-    for block in blocks_of(page):
-        if block.language == "python":
-            for name, line in globals_of(compiled(block, page)):
-                if not hasattr(module, name) and not hasattr(builtins, name):
-                    raise NameError(f"{page}:{line}: nothing defines {name}")
+    used = [
+        found
+        for block in blocks_of(page)
+        if block.language == "python"
+        for found in names_in(compiled(block, page))
+    ]
+    known = {name for how, name, _ in used if how == "STORE"} | {*dir(builtins)}
+    for how, name, line in used:
+        if how == "LOAD" and name not in known | {"__name__", "__file__"}:
+            raise NameError(f"{page}:{line}: nothing defines {name}")
 
 
 def compiled(block: Block, page: Path) -> CodeType:
@@ -82,6 +114,21 @@ def run_block(
         loop.run_until_complete(eval(code, module.__dict__))
     else:
         exec(code, module.__dict__)
+
+
+def run_commands(block: Block, page: Path) -> None:
+    """Run the commands of smtplibaio in a shell block; compare what they show."""
+    for part in re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        words = shlex.split(command)
+        while words and "=" in words[0]:
+            name, _, value = words.pop(0).partition("=")
+            os.environ[name] = value
+        if words[:1] == ["smtplibaio"]:
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                main(words[1:])
+            if shown.strip():
+                check_printed(replace(block, code=shown), out.getvalue(), page)
 
 
 def check_printed(block: Block, printed: str, page: Path) -> None:
