@@ -27,6 +27,9 @@ PASSWORD = "pencil and paper"
 MAILBOXES = [f"{name}@mx.example" for name in ("alice", "bob", "carol")]
 MAILBOXES += ["alice@example.org"]
 
+#: What `limits` allows: connections in so many seconds, and recipients of a mail.
+CONNECTIONS, SECONDS, RECIPIENTS = 5, 4, 2
+
 NEEDED = ("postfix", "saslpasswd2", "dovecot")
 
 #: Where Debian keeps what is not on everybody's path.
@@ -303,6 +306,23 @@ def postfix(
         yield RealServer(port, home / "mail", log)
     finally:
         run("postfix", "-c", home / "etc", "abort")
+
+
+@contextmanager
+def limits(home: Path, authority: trustme.CA) -> Iterator[RealServer]:
+    """Run a Postfix that allows few connections in a time, and few recipients a mail.
+
+    One connection too many is greeted with 421 4.7.0 until `SECONDS` have passed; one
+    recipient too many gets 452 4.5.3.
+    """
+    settings = {
+        "smtpd_client_event_limit_exceptions": "",  # loopback is one of them
+        "smtpd_client_connection_rate_limit": CONNECTIONS,
+        "anvil_rate_time_unit": f"{SECONDS}s",
+        "smtpd_recipient_limit": RECIPIENTS,
+    }
+    with postfix(home, authority, settings=settings) as server:
+        yield server
 
 
 MASTER = """\
