@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import logging
 import sys
@@ -13,6 +14,9 @@ from collections.abc import Iterator
 from .playing import LOOPS, play_seed
 from .report import show, summary
 from .shrinking import shrink
+
+#: Seconds that no world takes.
+_LONGEST = 60.0
 
 
 def _arguments() -> argparse.Namespace:
@@ -49,7 +53,10 @@ def main() -> int:
     counts: Counter[str] = Counter()
     rules: Counter[str] = Counter()
     for seed in _seeds(arguments):
+        # A world that never waits is stopped from outside, with what it was doing.
+        faulthandler.dump_traceback_later(_LONGEST, exit=True)
         played = play_seed(seed, arguments.loop)
+        faulthandler.cancel_dump_traceback_later()
         counts["worlds"] += 1
         counts += played.ledger.counts(played.model)
         if arguments.show:

@@ -158,6 +158,9 @@ class _Drawing:
             for op in ops
             for step in self.steps(op)
             if self.maybe(self.trouble * 3 / max(len(op.letters), 3))
+            # What has left with a RSET in a window cannot be called back when a server
+            # refuses it, which it must not (RFC 5321 4.1.1.5).
+            and not (step[1] == "RSET" and self.is_windowed)
         }
 
     def fault(self, verb: str) -> Fault:

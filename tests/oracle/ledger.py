@@ -132,12 +132,9 @@ def _judge_reason(letter: Letter, told: Told, model: Model) -> Iterator[Finding]
     codes = model.decided.get(letter.number)
     if codes is None or told.status != "nothing" or told.error is None:
         return
-    error = told.error
-    if not isinstance(error, SMTPException) or _names_one(codes, str(error)):
-        return
-    yield Finding(
-        "reason lost", f"m{letter.number} got {codes}, and was told: {error!r}"
-    )
+    text = f"{told.error} {told.text}"
+    if isinstance(told.error, SMTPException) and not _names_one(codes, text):
+        yield Finding("reason lost", f"m{letter.number} got {codes}; told: {text}")
 
 
 def _names_one(codes: list[int], text: str) -> bool:

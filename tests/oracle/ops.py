@@ -213,7 +213,7 @@ class Operator:
         if final.cancelled():
             self._ledger.tell(letter, "unknown", "cancelled")
         elif (exc := final.exception()) is not None:
-            self._error(letter, exc)
+            self._error(letter, exc, replies)
         elif final.result().code >= 300:
             self._ledger.tell(letter, "nothing", f"{final.result()}")
         else:
@@ -265,14 +265,17 @@ class Operator:
             self._pairing(letter, recipient, reply)
         self._pairing(letter, f"m{letter.number}", result.reply)
 
-    def _error(self, letter: Letter, error: BaseException) -> None:
+    def _error(
+        self, letter: Letter, error: BaseException, replies: Iterable[Any] = ()
+    ) -> None:
         if not isinstance(error, (SMTPException, SourceError)):
             self._ledger.find("an odd error", f"m{letter.number}: {error!r}")
             self._ledger.tell(letter, "unknown", repr(error))
             return
         is_certain = isinstance(error, SourceError) or error.safe_to_retry
         status = "nothing" if is_certain else "unknown"
-        self._ledger.tell(letter, status, repr(error), error=error)
+        text = " ".join([repr(error), *map(str, replies)])
+        self._ledger.tell(letter, status, text, error=error)
         refused: Iterable[tuple[str, Any]] = getattr(error, "refused", {}).items()
         for recipient, reply in refused:
             self._pairing(letter, recipient, reply)

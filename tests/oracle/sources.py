@@ -21,21 +21,21 @@ class SourceError(Exception):
 
 
 class _Unwritable(EmailMessage):
-    """A message that raises when it is looked at."""
+    """A message that raises whatever is asked of it."""
 
-    error: type[BaseException] = SourceError
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__"):
+            return super().__getattribute__(name)
+        raise SourceError(name)
 
-    def as_bytes(self, *_: Any, **__: Any) -> bytes:
-        raise self.error("as_bytes")
 
-    def items(self) -> Any:
-        raise self.error("items")
+class _Cancelling(EmailMessage):
+    """A message that raises CancelledError whatever is asked of it."""
 
-    def walk(self) -> Any:
-        raise self.error("walk")
-
-    def get_payload(self, *_: Any, **__: Any) -> Any:
-        raise self.error("get_payload")
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__"):
+            return super().__getattribute__(name)
+        raise asyncio.CancelledError
 
 
 def message_of(letter: Letter, pace: float) -> Any:
@@ -45,12 +45,8 @@ def message_of(letter: Letter, pace: float) -> Any:
         case "str":
             return content.decode()
         case "message" if letter.failure:
-            message = _Unwritable(policy=POLICY)
-            message["From"], message["To"] = letter.sender, ", ".join(letter.to)
-            message.set_content("x")
-            if letter.failure == "cancelled":
-                message.error = asyncio.CancelledError
-            return message
+            kind = _Cancelling if letter.failure == "cancelled" else _Unwritable
+            return kind.__new__(kind)
         case "message":
             return BytesParser(policy=POLICY).parsebytes(content)
         case "generator":
