@@ -8,7 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from smtplibaio import SMTP, SMTPException, Timeouts
@@ -40,7 +40,10 @@ class Played:
 
 
 def play(
-    world: World, new_loop: Callable[[], asyncio.AbstractEventLoop], pace: float = 1.0
+    world: World,
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+    pace: float = 1.0,
+    model: type[Model] = Model,
 ) -> Played:
     """Play a world.
 
@@ -48,8 +51,9 @@ def play(
         world: The world.
         new_loop: Makes the loops, one a life.
         pace: What each second of the plan takes; 1 on a virtual clock.
+        model: The server.
     """
-    return _Player(world, new_loop, pace).play()
+    return _Player(world, new_loop, pace, model).play()
 
 
 class _Player:
@@ -58,19 +62,21 @@ class _Player:
         world: World,
         new_loop: Callable[[], asyncio.AbstractEventLoop],
         pace: float,
+        model: type[Model],
     ) -> None:
         self.world = world
         self.new_loop = new_loop
         self.pace = pace
         self.ledger = Ledger({letter.number: letter for letter in world.letters})
-        self.model = Model(world.profile, world.faults, self.at, pace)
+        self.model = model(world.profile, world.faults, self.at, pace)
         self.disturbances = list(world.disturbances)
         self.actors: list[deque[tuple[int, Op]]] = []
         number = 0
         for ops in world.actors:
             self.actors.append(deque(enumerate(ops, number)))
             number += len(ops)
-        self.left_behind: list[Any] = []
+        self.left_behind: list[Any] = []  # the tasks of loops that were closed
+        self.broken_ops: set[int] = set()
 
     def play(self) -> Played:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -79,13 +85,16 @@ class _Player:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.world.profile.narrow:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW)
-            patience = self.world.patience * self.pace
+            limits = Timeouts.of(None)
+            if self.world.patience is not None:
+                patience = self.world.patience * self.pace
+                limits = replace(Timeouts.of(patience), quit=0.2 * patience)
             self.clients = [
                 SMTP(
                     "127.0.0.1",
                     listener.getsockname()[1],
                     "client.example",
-                    Timeouts(patience, patience, patience, patience, 0.2 * patience),
+                    limits,
                     chunking=self.world.chunking,
                     pipelining=self.world.pipelining,
                 )
@@ -94,7 +103,9 @@ class _Player:
             while self.live(listener):
                 pass
         self.left_behind.clear()
-        gc.collect()
+        gc.collect()  # which may still tell something
+        for number in self.broken_ops:
+            self.ledger.leave(self.world.ops[number].letters, "in a closed loop")
         self.ledger.judge(self.model)
         return Played(self.world, self.ledger, self.model)
 
@@ -115,6 +126,7 @@ class _Player:
         if self.is_broken_off:
             self.left_behind.append(asyncio.all_tasks(loop))
             complaints.clear()
+            self.broken_ops |= self.tasks.keys()
         for complaint in complaints:
             self.ledger.find("complaint of the loop", _told(complaint))
         loop.close()
@@ -167,7 +179,9 @@ class _Player:
             self.tasks[number] = task
             self.at((number, "START"))
             await asyncio.wait({task})
-            if not task.cancelled() and (exc := task.exception()) is not None:
+            if task.cancelled():
+                self.ledger.leave(op.letters, "cancelled")
+            elif (exc := task.exception()) is not None:
                 self.ledger.find("an odd error", f"{op.kind}: {exc!r}")
 
     async def leave(self, client: SMTP) -> None:

@@ -70,6 +70,12 @@ class Ledger:
             return
         self.told[letter.number] = Told(status, frozenset(accepted), text, error)
 
+    def leave(self, letters: Iterable[Letter], text: str) -> None:
+        """Note that nobody was there to be told of what has no outcome yet."""
+        for letter in letters:
+            if letter.number not in self.told:
+                self.tell(letter, "unknown", text)
+
     def judge(self, model: Model) -> None:
         """Compare what was told with what the server has stored."""
         stored: Counter[tuple[int, str]] = Counter()
@@ -118,6 +124,8 @@ def _judge_told(
     letter: Letter, told: Told, stored: Counter[tuple[int, str]]
 ) -> Iterator[Finding]:
     name = f"m{letter.number}"
+    if told.status == "untold":
+        yield Finding("no outcome", name)
     for recipient in letter.to:
         count = stored[letter.number, recipient]
         if recipient in told.accepted and not count:
@@ -133,6 +141,8 @@ def _judge_reason(letter: Letter, told: Told, model: Model) -> Iterator[Finding]
     if codes is None or told.status != "nothing" or told.error is None:
         return
     text = f"{told.error} {told.text}"
+    if "closed by the client" in text:
+        return
     if isinstance(told.error, SMTPException) and not _names_one(codes, text):
         yield Finding("reason lost", f"m{letter.number} got {codes}; told: {text}")
 

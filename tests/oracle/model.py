@@ -106,6 +106,10 @@ class Model:
             await session.play()
         writer.transport.abort()
 
+    def store(self, mail: Stored) -> None:
+        """Take the responsibility for a mail."""
+        self.stored.append(mail)
+
     async def close(self) -> None:
         """End what connections there are."""
         loop = asyncio.get_running_loop()
@@ -382,7 +386,7 @@ class _Session:
         stored = Stored(
             transaction.sender, tuple(transaction.recipients), content, fault.early >= 0
         )
-        self.model.stored.append(stored)
+        self.model.store(stored)
         self.transcript.append(f"    <stored for {', '.join(stored.recipients)}>")
         await self.say(code, text, fault)
 

@@ -53,7 +53,7 @@ class Operator:
                     await getattr(self, f"_{_METHODS.get(op.kind, op.kind)}")(
                         client, op
                     )
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # of a loop that was closed
             is_cut_off = True
             raise
         except TimeoutError as exc:

@@ -136,7 +136,7 @@ class World:
         clients: How many clients there are.
         chunking: That of the clients.
         pipelining: That of the clients.
-        patience: The time limit of a reply, in seconds.
+        patience: The time limit of a reply, in seconds; None for no limit.
     """
 
     seed: int
@@ -147,7 +147,7 @@ class World:
     clients: int = 1
     chunking: bool | None = None
     pipelining: bool = True
-    patience: float = 30.0
+    patience: float | None = 30.0
 
     @property
     def ops(self) -> list[Op]:

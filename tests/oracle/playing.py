@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import warnings
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from .clock import VirtualLoop
 from .drawing import world_of
 from .driver import Played, play
+from .model import Model
 from .plan import World
 
 __all__ = ["LOOPS", "play_seed", "play_world"]
@@ -27,7 +29,9 @@ def play_seed(seed: int, loop: str = "asyncio") -> Played:
     return play_world(world_of(seed), loop)
 
 
-def play_world(world: World, loop: str = "asyncio") -> Played:
+def play_world(
+    world: World, loop: str = "asyncio", model: type[Model] = Model
+) -> Played:
     """Play a world."""
     with warnings.catch_warnings():
         # Loops that are closed with all that is under way leave much behind.
@@ -35,8 +39,9 @@ def play_world(world: World, loop: str = "asyncio") -> Played:
         warnings.simplefilter("ignore", RuntimeWarning)
         hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
         try:
-            return play(world, _NEW[loop], _PACE if loop == "uvloop" else 1.0)
+            return play(world, _NEW[loop], _PACE if loop == "uvloop" else 1.0, model)
         finally:
+            gc.collect()
             sys.unraisablehook = hook
 
 
