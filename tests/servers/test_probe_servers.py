@@ -1,4 +1,4 @@
-"""The command `probe` against Postfix and Dovecot with planted mistakes."""
+"""The command `probe` against Postfix, Dovecot and Exim with planted mistakes."""
 
 from __future__ import annotations
 
@@ -80,21 +80,46 @@ def run_dovecot(
     )
 
 
+def run_exim(
+    home: Path, authority: trustme.CA, mistake: str
+) -> AbstractContextManager[int]:
+    clear = "*" if mistake == "auth-in-clear" else "${if eq{$tls_in_cipher}{}{}{*}}"
+    return real_servers.exim(
+        home / "exim",
+        certificate_with(authority, mistake),
+        f"auth_advertise_hosts = {clear}",
+    )
+
+
+#: Each server with the mistakes that it can have.
+PLANTED = [
+    *(
+        (run_postfix, mistake)
+        for mistake in ("", "auth-in-clear", "tls-at-once", "certificate-untrusted")
+    ),
+    *(
+        (run_dovecot, mistake)
+        for mistake in ("", "auth-in-clear", "certificate-untrusted", *CERTIFICATES)
+    ),
+    *(
+        pytest.param(
+            run_exim,
+            mistake,
+            marks=pytest.mark.skipif(
+                real_servers.is_exim_missing() != "",
+                reason=real_servers.is_exim_missing(),
+            ),
+        )
+        for mistake in ("", "auth-in-clear", "certificate-expired")
+    ),
+]
+
+
 async def probed(url: str, password: str = "") -> Findings:
     return await probe(Target.of(url, {"SMTP_PASSWORD": password}))
 
 
-@pytest.mark.parametrize(
-    ("run", "mistake"),
-    [
-        *((run_postfix, mistake) for mistake in (
-            "", "auth-in-clear", "tls-at-once", "certificate-untrusted"
-        )),
-        *((run_dovecot, mistake) for mistake in (
-            "", "auth-in-clear", "certificate-untrusted", *CERTIFICATES
-        )),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("run", "mistake"), PLANTED)
 async def test_each_planted_mistake_is_found_and_nothing_else(
     home: Path,
     authority: trustme.CA,

@@ -220,6 +220,73 @@ def dovecot_submission(
         process.wait(20)
 
 
+def is_exim_missing() -> str:
+    """Say why Exim cannot run; "" where it can."""
+    if shutil.which("exim4", path=PATH) is None:
+        return (
+            "exim4 is not installed (Debian has it instead of Postfix, not beside it)"
+        )
+    return "" if os.geteuid() == 0 else "Exim starts as root only"
+
+
+@contextmanager
+def exim(home: Path, certificate: trustme.LeafCert, more: str = "") -> Iterator[int]:
+    """Run Exim with TLS and AUTH; it takes mail for nobody.
+
+    Args:
+        home: A directory that is made.
+        certificate: The server's.
+        more: Lines of the main configuration.
+
+    Yields:
+        Its port on 127.0.0.1.
+    """
+    port = free_port()
+    for directory in (home, home / "spool"):
+        directory.mkdir()
+        shutil.chown(directory, "Debian-exim")
+    certificate.private_key_and_cert_chain_pem.write_to_path(home / "tls.pem")
+    (home / "tls.pem").chmod(0o644)
+    configuration = home / "exim.conf"
+    configuration.write_text(
+        dedent(f"""\
+        primary_hostname = mx.example
+        daemon_smtp_ports = {port}
+        local_interfaces = 127.0.0.1
+        keep_environment =
+        spool_directory = {home}/spool
+        log_file_path = {home}/%slog
+        pid_file_path = {home}/pid
+        host_lookup =
+        rfc1413_hosts =
+        tls_advertise_hosts = *
+        tls_certificate = {home}/tls.pem
+        tls_privatekey = {home}/tls.pem
+        """)
+        + more
+        + dedent("""
+        begin authenticators
+        plain:
+          driver = plaintext
+          public_name = PLAIN
+          server_prompts = :
+          server_condition = yes
+        """)
+    )
+    process = subprocess.Popen(
+        ["exim4", "-C", str(configuration), "-bdf"],
+        env={**os.environ, "PATH": PATH},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(port, home / "mainlog")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 @contextmanager
 def postfix(
     home: Path,

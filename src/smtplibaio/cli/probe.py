@@ -155,7 +155,7 @@ def page_of(
         ("TLS", ", ".join(found.tls or ())),
         *(_certificate_rows(found, now) if found.tls else ()),
         ("within TLS", _shown(found.secure)),
-        ("login", ", ".join(found.extensions.auth)),
+        ("mechanisms", ", ".join(found.extensions.auth)),
         ("logged in", found.login or ""),
         ("limits", ", ".join(_limits(found.extensions))),
         ("PIPELINING", found.pipelining or ""),

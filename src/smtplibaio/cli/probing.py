@@ -239,7 +239,7 @@ class _Probe:
             return
         replies: list[Reply | BaseException] = []
         # What the futures say is what the end of the block may raise once more.
-        with self._step("RSET, RSET, NOOP"), suppress(SMTPException):
+        with self._step("pipelining"), suppress(SMTPException):
             async with client.pipeline() as pipeline:
                 group = (pipeline.rset(), pipeline.rset(), pipeline.noop())
                 replies += await asyncio.gather(*group, return_exceptions=True)
