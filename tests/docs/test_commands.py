@@ -47,6 +47,8 @@ TOOLS = {
     "coverage combine",
     "coverage report",
     "coverage run -m pytest",
+    "mutmut results",
+    "mutmut run",
     "mypy",
     "ruff check .",
     "ruff format .",
@@ -86,9 +88,8 @@ def check_pip(arguments: list[str]) -> None:
 def check_module(module: str, arguments: list[str]) -> None:
     if module == "smtplibaio":
         check_cli(arguments)
-    elif module in {"oracle", "mutants", "benchmarks"}:
-        places = [ROOT / module, ROOT / "tests" / module]
-        assert any((place / "__main__.py").exists() for place in places), module
+    elif module in {"tests.oracle", "benchmarks"}:
+        assert (ROOT / module.replace(".", "/") / "__main__.py").exists(), module
     else:
         assert module in {"pytest", "venv", "asyncio"}, module
 
