@@ -116,7 +116,7 @@ def quoted(text: str) -> str:
 def addr_spec(entry: Entry) -> str:
     """Spell the address of an entry, the local part with quotes where it needs them."""
     local_part = entry.local_part
-    if not _DOT_ATOM.fullmatch(local_part):
+    if not _DOT_ATOM.fullmatch(local_part) or "=?" in local_part:
         local_part = quoted(local_part)
     return f"{local_part}@{entry.domain}"
 
@@ -361,27 +361,38 @@ def pieces_of(entries: Iterable[Entry], *, utf8: bool = False) -> list[Piece]:
         UnicodeError: A local part is beyond ASCII, and `utf8` is not set.
         SMTPArgumentError: IDNA refuses a domain.
     """
+    entries = [*entries]
+    raw_names = utf8 and all(
+        is_clear(each.name, utf8=True)
+        for entry in entries
+        for each in (entry, *entry.mailboxes)
+    )
+    return _list_pieces(entries, utf8, raw_names)
+
+
+def _list_pieces(entries: Iterable[Entry], utf8: bool, raw_names: bool) -> list[Piece]:
     pieces: list[Piece] = []
     for entry in entries:
         if pieces:
             pieces[-1] = pieces[-1].followed_by(",")
-        pieces += _spell(entry, utf8=utf8)
+        pieces += _entry_pieces(entry, utf8, raw_names)
     return pieces
 
 
-def _spell(entry: Entry, *, utf8: bool) -> list[Piece]:
-    pieces = phrase_pieces(entry.name, utf8=utf8) if entry.name else []
+def _entry_pieces(entry: Entry, utf8: bool, raw_names: bool) -> list[Piece]:
+    pieces = phrase_pieces(entry.name, utf8=raw_names) if entry.name else []
     if entry.members is not None:
         pieces[-1] = pieces[-1].followed_by(":")
-        pieces += pieces_of(entry.members, utf8=utf8)
+        pieces += _list_pieces(entry.members, utf8, raw_names)
         pieces[-1] = pieces[-1].followed_by(";")
     elif not entry.domain:
-        pieces += phrase_pieces(entry.local_part, utf8=utf8)
+        pieces += phrase_pieces(entry.local_part, utf8=raw_names)
     else:
         address = addr_spec(_for_wire(entry, utf8=utf8))
-        pieces.append(Piece(" ", f"<{address}>" if pieces else address))
+        is_bare = not pieces and not address.startswith('"')
+        pieces.append(Piece(" ", address if is_bare else f"<{address}>"))
     for comment in entry.comments:
-        pieces += _comment_pieces(comment, utf8=utf8)
+        pieces += _comment_pieces(comment, utf8=raw_names)
     return pieces
 
 
@@ -397,7 +408,7 @@ def _for_wire(entry: Entry, *, utf8: bool) -> Entry:
 def phrase_pieces(name: str, *, utf8: bool = False) -> list[Piece]:
     """Spell a name: as it is, in quotes, or in encoded words."""
     if not is_clear(name, utf8=utf8):
-        return [Piece(" ", Run(name))]
+        return [Piece(" ", Run(name, is_name=True))]
     if not _ATOMS.fullmatch(name):
         name = quoted(name)
     return words_of(name)

@@ -5,9 +5,11 @@ Rules:
 1. A word has at most 75 octets, and every character of it is whole (RFC 2047 2, 5).
 2. Between two encoded words white space is not part of the text, so it is encoded with
    the text (RFC 2047 6.2).
-3. The words that are written are safe in every place that may have them: only letters,
+3. Where there are several words, they are cut at spaces if they can be: the standard
+   library up to Python 3.13 reads white space between the words of a name.
+4. The words that are written are safe in every place that may have them: only letters,
    digits and "!*+-/" stand for themselves (RFC 2047 5).
-4. A word that cannot be decoded is read as the text that it is.
+5. A word that cannot be decoded is read as the text that it is.
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ import binascii
 import codecs
 import re
 import string
+from collections.abc import Callable
 
-__all__ = ["ENCODED_WORD", "decode_word", "decode_words", "encode", "is_clear"]
+__all__ = ["ENCODED_WORD", "MOST", "decode_word", "decode_words", "encode", "is_clear"]
 
 #: RFC 2047 2: encoded-word = "=?" charset "?" encoding "?" encoded-text "?="
 ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?([!->@-~]*)\?=")
 
-_MOST = 75
-_OPENING = "=?utf-8?q?"
-_CHROME = len(_OPENING) + len("?=")
+#: RFC 2047 2
+MOST = 75
+_CHROME = len("=?utf-8?q?" + "?=")
 
 _SAFE = frozenset(string.ascii_letters + string.digits + "!*+-/")
 _SPELT = {octet: f"={octet:02X}" for octet in range(256)}
@@ -49,7 +52,7 @@ def is_clear(text: str, *, utf8: bool = False) -> bool:
     return (_CLEAR_UTF8 if utf8 else _CLEAR).fullmatch(text) is not None
 
 
-def encode(text: str, room: int = _MOST) -> list[str]:
+def encode(text: str, room: int = MOST) -> list[str]:
     """Spell text in encoded words of UTF-8.
 
     Args:
@@ -62,33 +65,31 @@ def encode(text: str, room: int = _MOST) -> list[str]:
     """
     if _OBEYED.search(text):
         raise ValueError("a line end or a NUL is in its text")
-    spelt = [c.encode("utf-8") for c in text]
-    in_q = sum(len(_SPELT[octet]) for octets in spelt for octet in octets)
-    in_b = sum(map(len, spelt)) * 4 / 3
+    in_q = sum(len(_SPELT[octet]) for octet in text.encode("utf-8"))
+    in_b = len(text.encode("utf-8")) * 4 / 3
     spell = _in_q if in_q <= in_b + 4 else _in_b
     words: list[str] = []
-    held = b""
-    most = min(room, _MOST)
-    for octets in spelt:
-        if held and _CHROME + len(spell(held + octets)) > most:
-            words.append(_word(held, spell is _in_q))
-            held, most = b"", _MOST
-        held += octets
-    return [*words, _word(held, spell is _in_q)]
+    held = ""
+    most = min(room, MOST)
+    for c in text:
+        if held and _CHROME + len(spell(held + c)) > most:
+            cut = held.rfind(" ") + 1 or len(held)
+            words.append(_word(held[:cut], spell))
+            held, most = held[cut:], MOST
+        held += c
+    return [*words, _word(held, spell)]
 
 
-def _in_q(octets: bytes) -> str:
-    return "".join(map(_SPELT.__getitem__, octets))
+def _in_q(text: str) -> str:
+    return "".join(map(_SPELT.__getitem__, text.encode("utf-8")))
 
 
-def _in_b(octets: bytes) -> str:
-    return base64.b64encode(octets).decode("ascii")
+def _in_b(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8")).decode("ascii")
 
 
-def _word(octets: bytes, is_q: bool) -> str:
-    if is_q:
-        return f"{_OPENING}{_in_q(octets)}?="
-    return f"=?utf-8?b?{_in_b(octets)}?="
+def _word(text: str, spell: Callable[[str], str]) -> str:
+    return f"=?utf-8?{'q' if spell is _in_q else 'b'}?{spell(text)}?="
 
 
 def decode_words(text: str) -> str:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .encodedwords import encode
+from .encodedwords import MOST, encode
 
 __all__ = ["MAX_SHORT_LINE", "Piece", "Run", "fold", "words_of"]
 
@@ -27,11 +27,19 @@ _WORD = re.compile(r"([ \t]*)([^ \t]+)")
 
 
 class Run(NamedTuple):
-    """Text that is written in encoded words, and what stands right beside them."""
+    """Text that is written in encoded words, and what stands right beside them.
+
+    Attributes:
+        text: The text.
+        before: What stands before the first of them.
+        after: What stands behind the last one.
+        is_name: Whether one word is better than two, even if a line is folded for it.
+    """
 
     text: str
     before: str = ""
     after: str = ""
+    is_name: bool = False
 
 
 class Piece(NamedTuple):
@@ -64,9 +72,9 @@ def fold(name: str, pieces: Iterable[Piece]) -> str:
     for blank, word in pieces:
         if isinstance(word, Run):
             room = MAX_SHORT_LINE - _width(line) - 1 - len(word.before)
-            if room < _ENOUGH and not is_first:
-                room = MAX_SHORT_LINE
-            words = encode(word.text, max(room, _ENOUGH))
+            if room < _ENOUGH or word.is_name:
+                room = MOST
+            words = encode(word.text, room)
             words[0] = word.before + words[0]
             words[-1] += word.after
         else:

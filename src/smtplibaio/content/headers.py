@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ..exceptions import SMTPArgumentError
 from .canonical import MAX_LINE
-from .encodedwords import ENCODED_WORD, is_clear
+from .encodedwords import ENCODED_WORD, MOST, decode_word, is_clear
 from .fieldvalues import fault, is_header_object, meaning_of, source_of, unfold
 from .folding import MAX_SHORT_LINE, Piece, Run, fold, words_of
 from .structures import ADDRESSES, TEXT, Structure
@@ -36,6 +36,7 @@ _END_OF_FIELD = re.compile(r"\r\n(?![ \t])|\r(?![\n \t])|(?<!\r)\n(?![ \t])")
 _FIELD = re.compile(rb"([!-9;-~]+):[^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n")
 _BLANK_LINE = re.compile(r"\r\n[ \t]*(?:\r\n|$)")
 _FOLDABLE = re.compile(r"(?:[^\r\n]*[^ \t\r\n][ \t]+[^ \t\r\n])")
+_NEIGHBOURS = re.compile(r"(=\?[^ \t\r\n]+\?=)[ \t\r\n]+(?=(=\?[^ \t\r\n]+\?=))")
 
 _PLAIN = re.compile(r"[\t -~]*")
 _TRAVELS = re.compile(r"[\t\r\n -~]*")
@@ -69,12 +70,14 @@ class Spelling(NamedTuple):
         utf8: Whether the header may be in UTF-8 (RFC 6532).
         is_built: Whether a program has made the part, and no parser.
         is_signed: Whether a signature covers it.
+        is_exact: Whether that signature covers every blank, too.
     """
 
     policy: Any
     utf8: bool = False
     is_built: bool = False
     is_signed: bool = False
+    is_exact: bool = False
 
 
 def header_block(fields: Iterable[tuple[str, Any]], spelling: Spelling) -> bytes:
@@ -128,6 +131,12 @@ def _source(name: str, source: str, spelling: Spelling) -> str:
     if _END_OF_FIELD.search(source):
         raise fault(name, "has a line end in its value")
     text = _LINE_END.sub("\r\n", source)
+    if text.startswith("\r\n") and spelling.is_exact:
+        raise fault(
+            name,
+            "is signed and folded behind its colon, where the parser does not keep "
+            "blanks; send the message as octets",
+        )
     text = f"{name}:{'' if text.startswith(chr(13)) else ' '}{text}"
     can_travel = _can_travel(text, utf8=spelling.utf8)
     # What a program has put there as one long line is folded when it is written.
@@ -223,8 +232,27 @@ def _by_policy(
         len(line) > MAX_SHORT_LINE and _FOLDABLE.match(line)
         for line in text.removeprefix(f"{name}:").split("\r\n")
     )
-    is_good = not is_long and _is_right(name, text, structure, meaning, spelling)
-    return text if is_good else None
+    if is_long or (not spelling.is_signed and _is_misread(text, structure)):
+        return None
+    is_right = _is_right(name, text, structure, meaning, spelling)
+    return text if is_right else None
+
+
+def _is_misread(text: str, structure: Structure) -> bool:
+    """Whether some readers would read something else than RFC 2047 says.
+
+    Text that only looks like the beginning of an encoded word misleads some, and up to
+    Python 3.13 the standard library reads a space where a name is cut.
+    """
+    if "=?" not in text:
+        return False
+    if "=?" in ENCODED_WORD.sub("", text):
+        return True
+    return structure is ADDRESSES and any(
+        not (decode_word(first) or "").endswith(" ")
+        and not (decode_word(second) or "").startswith(" ")
+        for first, second in _NEIGHBOURS.findall(text)
+    )
 
 
 def _by_structure(
@@ -272,7 +300,7 @@ def _has_good_words(
 ) -> bool:
     if structure is TEXT and name.lower() not in _FOR_PEOPLE and is_clear(meaning):
         return False
-    return all(len(match[0]) <= 75 for match in ENCODED_WORD.finditer(written))
+    return all(len(match[0]) <= MOST for match in ENCODED_WORD.finditer(written))
 
 
 def _is_sound(entries: Iterable[Any]) -> bool:

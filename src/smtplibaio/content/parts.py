@@ -30,36 +30,27 @@ from .canonical import LINE_END, MAX_LINE, find_long_line
 from .folding import fold
 from .headers import Spelling, header_block
 from .mimeparameters import parameter_pieces, read_parameters
+from .signatures import (
+    SIGNED_KINDS,
+    Field,
+    covers,
+    doubts_of,
+    is_exact,
+    is_sealed,
+    proves,
+)
 from .transferencoding import decoded, encoded, octets_of_payload
 
-__all__ = ["AnyMessage", "Field", "is_signed", "write_message"]
+__all__ = ["AnyMessage", "is_signed", "write_message"]
 
 AnyMessage: TypeAlias = "Message[Any, Any]"
-Field: TypeAlias = tuple[str, Any]
 
 _HIDDEN_FIELDS = frozenset({"bcc", "resent-bcc"})
-_SIGNATURES = frozenset(
-    {"arc-message-signature", "arc-seal", "dkim-signature", "domainkey-signature"}
-)
-_SIGNED_KINDS = frozenset({"multipart/signed", "multipart/encrypted"})
-
-#: Where the parser has met these, it has dropped octets, or added some.
-_LOSSES = frozenset(
-    {
-        "CloseBoundaryNotFoundDefect",
-        "FirstHeaderLineIsContinuationDefect",
-        "InvalidHeaderDefect",
-        "MisplacedEnvelopeHeaderDefect",
-        "MissingHeaderBodySeparatorDefect",
-        "StartBoundaryNotFoundDefect",
-    }
-)
 
 #: Parts within parts; nobody who means well has as many.
 _DEEPEST = 100
 
 _NOT_FOR_7_BIT = re.compile(rb"[^\x01-\x7f]")
-_SIGNED_NAMES = re.compile(r"(?:^|;)[ \t\r\n]*h[ \t\r\n]*=([^;]*)")
 
 
 class _Context(NamedTuple):
@@ -68,12 +59,16 @@ class _Context(NamedTuple):
     Attributes:
         policy: The policy that `as_bytes()` would write it with.
         is_signed: Whether a signature covers it.
+        is_exact: Whether that signature covers every blank of the header, too.
+        is_sealed: Whether the signature is one of DKIM or ARC, above this part.
         depth: How many parts it stands in.
         is_message: Whether it has the header of a mail, and not only of a part.
     """
 
     policy: Any
     is_signed: bool = False
+    is_exact: bool = False
+    is_sealed: bool = False
     depth: int = 0
     is_message: bool = True
 
@@ -115,11 +110,7 @@ def write_message(
 def is_signed(message: AnyMessage) -> bool:
     """Whether a signature covers the message as a whole."""
     fields = [*message.raw_items()]
-    return _is_sealed(fields) or _kind(message, fields) in _SIGNED_KINDS
-
-
-def _is_sealed(fields: Iterable[Field]) -> bool:
-    return any(name.lower() in _SIGNATURES for name, _ in fields)
+    return is_sealed(fields) or _kind(message, fields) in SIGNED_KINDS
 
 
 def _place(fields: list[Field], wanted: str) -> int | None:
@@ -160,6 +151,7 @@ class _Writer:
         self._utf8 = utf8
         self._is_8bit_ok = is_8bit_ok
         self._encoded = 0  # parts so far
+        self._doubts: list[SMTPArgumentError] = []  # whether the parser kept all
 
     def write(self, part: Any, context: _Context, added: Iterable[Field] = ()) -> bytes:
         """Write the header and the body of a part, and of all that is in it."""
@@ -172,13 +164,14 @@ class _Writer:
                 f"the message has parts within parts, more than {_DEEPEST} deep"
             )
         fields: list[Field] = [*part.raw_items(), *added]
-        if context.is_message and _is_sealed(fields):
-            context = context._replace(is_signed=True)
+        if context.is_message and is_sealed(fields):
+            exact = context.is_exact or is_exact(fields)
+            context = context._replace(is_signed=True, is_exact=exact, is_sealed=True)
         if not context.depth:
             fields = _without_bcc(fields)
         is_built = _is_built(part, fields)
         if context.is_signed and not is_built:
-            _check_nothing_was_lost(part, context)
+            self._doubts += doubts_of(part, is_top=not context.depth)
         encoded_before = self._encoded
         body = self._body(part, fields, context, is_built=is_built)
         if (
@@ -187,13 +180,29 @@ class _Writer:
             and _place(fields, "mime-version") is None
         ):
             fields.append(("MIME-Version", "1.0"))
+        if self._doubts and context.is_signed:
+            self._settle_doubts(fields, body, context)
         spelling = Spelling(
             context.policy,
             utf8=self._utf8,
             is_built=is_built and not hasattr(part, "iter_parts"),
             is_signed=context.is_signed,
+            is_exact=context.is_exact,
         )
         return b"".join((header_block(fields, spelling), b"\r\n", body))
+
+    def _settle_doubts(
+        self, fields: list[Field], body: bytes, context: _Context
+    ) -> None:
+        """Refuse what may not be as it was signed, unless a signature proves it.
+
+        Under a signature of a whole message that is for the message to say.
+        """
+        is_top = context.is_message and is_sealed(fields)
+        if is_top and proves(fields, body):
+            self._doubts.clear()
+        elif is_top or not context.is_sealed:
+            raise self._doubts[0]
 
     def _body(
         self,
@@ -235,11 +244,12 @@ class _Writer:
         is_built: bool,
     ) -> bytes:
         inner = context.within(is_message=False)
-        if _kind(part, fields) in _SIGNED_KINDS:
-            inner = inner._replace(is_signed=True)
+        kind = _kind(part, fields)
+        if kind in SIGNED_KINDS:
+            inner = inner._replace(is_signed=True, is_exact=True)
         parts: list[bytes] = []
         for each in payload:
-            if inner.is_signed and not context.is_signed:
+            if kind in SIGNED_KINDS and not context.is_signed:
                 # as_bytes() of the part is what a program has signed
                 inner = inner._replace(policy=getattr(each, "policy", context.policy))
             parts.append(self.write(each, inner))
@@ -307,8 +317,11 @@ class _Writer:
     ) -> bytes:
         """Write blocks of fields, an empty line between two of them (RFC 3464 2.1)."""
         if context.is_signed and not is_built:
-            raise SMTPArgumentError(
-                "a signed delivery status has empty lines that the parser does not keep"
+            self._doubts.append(
+                SMTPArgumentError(
+                    "a signed delivery status has empty lines that the parser does not "
+                    "keep; send the message as octets"
+                )
             )
         inner = context.within(is_message=False)
         blocks = (self.write(block, inner) for block in payload)
@@ -345,31 +358,9 @@ class _Writer:
 
 def _without_bcc(fields: list[Field]) -> list[Field]:
     kept = [field for field in fields if field[0].lower() not in _HIDDEN_FIELDS]
-    if len(kept) < len(fields):
-        for name, value in kept:
-            signed = (
-                _SIGNED_NAMES.search(str(value))
-                if name.lower() in _SIGNATURES
-                else None
-            )
-            if signed and "bcc" in re.split(r"[:\s]+", signed[1].lower()):
-                raise SMTPArgumentError("Bcc does not leave, and it is signed")
+    if len(kept) < len(fields) and covers(kept, "bcc"):
+        raise SMTPArgumentError("Bcc does not leave, and it is signed")
     return kept
-
-
-def _check_nothing_was_lost(part: AnyMessage, context: _Context) -> None:
-    """Refuse a signed part where the parser has not kept every octet."""
-    lost = [type(defect).__name__ for defect in part.defects]
-    if not _LOSSES.isdisjoint(lost) or (part.get_unixfrom() and context.depth):
-        raise SMTPArgumentError(
-            "a signed part is not as it was, for the parser has met what is not MIME: "
-            f"{', '.join(lost)}"
-        )
-    if vars(part)["_payload"] == "" and context.depth:
-        raise SMTPArgumentError(
-            "a signed part has no body, and the parser does not keep how many empty "
-            "lines stand there; send the message as octets"
-        )
 
 
 def _signed(what: str) -> SMTPArgumentError:

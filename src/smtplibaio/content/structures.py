@@ -75,7 +75,10 @@ def _spell_text(text: str, utf8: bool) -> list[Piece]:
     """Spell text: only words that cannot stand for themselves are encoded.
 
     Neighbours that have to be encoded go together, with the white space between them.
+    Where one has to be, so is all that is beyond ASCII: not every reader decodes words
+    in a field of UTF-8.
     """
+    utf8 = utf8 and is_clear(text, utf8=True)
     pieces: list[Piece] = []
     for piece in words_of(text):
         blank, word = piece
