@@ -168,10 +168,11 @@ class SMTP:
     def from_url(cls, url: str, **overrides: Any) -> SMTP:
         """Make a client from a URL such as "smtp://user:password@host:587".
 
-        The scheme is smtp://, smtps:// (TLS from the first octet on), lmtp://, or
-        smtp+unix:// and lmtp+unix:// with the path of a socket. Options stand in the
-        query, as in "?timeout=30&mechanisms=PLAIN,LOGIN". With credentials in an
-        smtp:// URL, `starttls` is "required" unless the query says otherwise.
+        The scheme is smtp://, smtps:// (TLS from the first octet on) or lmtp://;
+        smtp+unix:// or lmtp+unix:// with the path of a socket; or service:// with the
+        name of a well-known service, as in "service://user:password@gmail". Options
+        stand in the query, as in "?timeout=30&mechanisms=PLAIN,LOGIN". With credentials
+        in an smtp:// URL, `starttls` is "required" unless the query says otherwise.
 
         Args:
             url: In user names and passwords every character but letters, digits and

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 from base64 import b64encode
 from typing import Any
 
@@ -263,24 +264,63 @@ async def test_the_source_address_is_that_of_the_way_to_the_proxy() -> None:
     assert proxy.asked == []
 
 
-async def test_a_password_is_not_shown_through_a_proxy_on_this_machine() -> None:
-    """B04: loopback is where the proxy is, and not the server."""
-    text = """
+# What loopback hides
+
+WITHHELD = """
     S: 220 mx
     C: EHLO client.example
     S: 250-mx
     S: 250 AUTH PLAIN
     C: <hangup>
     """
-    async with serve(text) as server, proxies.proxy(proxies.socks5) as proxy:
-        client = SMTP(
-            server.host,
-            server.port,
-            "client.example",
-            username="me",
-            password="pw",
-            proxy=f"socks5://127.0.0.1:{proxy.port}",
-        )
-        with pytest.raises(SMTPLoginError) as caught:
-            await client.connect()
-    assert [type(exc) for exc in caught.value.exceptions] == [SMTPTLSError]
+
+
+async def is_shown(**way: Any) -> bool:
+    """Log in with PLAIN; tell whether the password may be shown that way."""
+    client = SMTP(fqdn="client.example", username="me", password="pw", **way)
+    try:
+        await client.connect()
+    except SMTPLoginError as exc:
+        return not all(isinstance(error, SMTPTLSError) for error in exc.exceptions)
+    await client.close()
+    return True
+
+
+async def test_a_password_is_not_shown_through_a_proxy_on_this_machine() -> None:
+    """B04: loopback is where the proxy is, and not the server."""
+    async with serve(WITHHELD) as server, proxies.proxy(proxies.socks5) as proxy:
+        url = f"socks5://127.0.0.1:{proxy.port}"
+        assert not await is_shown(hostname=server.host, port=server.port, proxy=url)
+
+
+async def test_a_password_is_not_shown_over_a_socket_of_the_callers() -> None:
+    """B04: what listens on loopback may be a forwarder to another machine."""
+    async with serve(WITHHELD) as server:
+        sock = socket.create_connection((server.host, server.port))
+        assert not await is_shown(sock=sock)
+
+
+async def test_a_password_is_shown_over_a_unix_socket_of_the_callers() -> None:
+    """B04: nobody but this machine can listen there."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    writer.write(b"220 mx\r\n")
+    login = asyncio.create_task(is_shown(sock=ours))
+    assert await reader.readline() == b"EHLO client.example\r\n"
+    writer.write(b"250-mx\r\n250 AUTH PLAIN\r\n")
+    assert (await reader.readline()).startswith(b"AUTH PLAIN ")
+    writer.write(b"235 ok\r\n")
+    assert await login
+    writer.close()
+
+
+async def test_over_a_socket_of_the_callers_the_host_name_is_verified(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    """B12: there is no telling it from the socket."""
+    async with serve(GREETING, tls=server_tls, implicit_tls=True) as server:
+        sock = socket.create_connection((server.host, server.port))
+        client = SMTP("localhost", sock=sock, tls=True, tls_context=client_tls)
+        async with client:
+            assert client.is_verified
+            await client.noop()

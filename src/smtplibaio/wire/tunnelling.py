@@ -116,7 +116,7 @@ async def _socks(proxy: Proxy, way: Any, host: str, port: int) -> socket.socket:
         proxy.port,
         proxy.username,
         proxy.password,
-        rdns=proxy.resolves,
+        rdns=True,  # a name comes here only where the proxy is to look it up
         forward=way,
     )
     try:
