@@ -22,6 +22,9 @@ extensions = [
 exclude_patterns = ["_build"]
 nitpicky = False
 
+# A literal block is a figure; code has a directive that names its language.
+highlight_language = "none"
+
 # What stands between single backquotes in a docstring is code.
 default_role = "code"
 napoleon_google_docstring = True
