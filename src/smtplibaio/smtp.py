@@ -585,7 +585,8 @@ class SMTP:
         envelope = Envelope.of(
             sender, recipients, mail_options or (), rcpt_options or ()
         )
-        fitted = prepare(message, is_binary=envelope.is_binary)
+        is_binary = bool(envelope.mail_options) and envelope.is_binary
+        fitted = prepare(message, is_binary=is_binary)
         async with self._connection.turn(is_introduced=True) as session:
             return await session.send(envelope, message, fitted=fitted)
 

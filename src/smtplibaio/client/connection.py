@@ -94,13 +94,11 @@ class Connection:
         if self._pid != os.getpid():
             # Two processes that write to one connection would garble it for both.
             raise SMTPConnectionError("the connection belongs to the parent process")
-        self._check_loop()
-        session.protocol.check()
-        return session
-
-    def _check_loop(self) -> None:
         if self._loop is not asyncio.get_running_loop():
             raise SMTPConnectionError("the connection belongs to another event loop")
+        if session.protocol.cause is not None:
+            session.protocol.check()
+        return session
 
     def turn(self, *, is_introduced: bool = False) -> Turn:
         """Return a context that waits for the turn, and lends the session.
@@ -143,7 +141,7 @@ class Connection:
         """
         loop = asyncio.get_running_loop()
         if self.session is not None:
-            self._check_loop()
+            self.usable()
         if self._loop is not loop or self._is_left_behind():
             # What the old loop, or the parent process, had is no concern of this one.
             self._loop, self._pid = loop, os.getpid()
@@ -275,12 +273,14 @@ class Connection:
             SMTPConnectionError: The connection belongs to another event loop.
         """
         if self.session is not None:
-            self._check_loop()
+            self.usable()
         protocol, self._protocol, self._session = self._protocol, None, None
         self._closings += 1
+        if self._is_left_behind():
+            return
         if self._opening is not None:
             self._opening.cancel()
-        if protocol is None or self._is_left_behind():
+        if protocol is None:
             return
         await protocol.close(last_words)
 
@@ -308,10 +308,12 @@ class Turn:
     async def __aenter__(self) -> Session:
         connection = self._connection
         session = connection.usable()
-        if not self._turns.take_at_once(self):
+        has_waited = not self._turns.take_at_once(self)
+        if has_waited:
             await self._turns.take(self)
         try:
-            session = connection.usable()
+            if has_waited:
+                session = connection.usable()
             if not session.protocol.is_settled:
                 await session.protocol.settled()
                 session.protocol.check()

@@ -67,7 +67,7 @@ class ContentWriter:
         self._stop: asyncio.Future[None] = self._loop.create_future()
         self._room: asyncio.Future[None] | None = None  # for one more chunk
 
-    async def write(self, and_then: Callable[[], object]) -> None:
+    async def write(self, and_then: Callable[[], object] | None) -> None:
         """Write the content to its end.
 
         Args:
@@ -215,7 +215,7 @@ class ContentWriter:
         if self._progress is not None:
             self._progress.sent(len(block))
 
-    def _end(self, block: bytes, and_then: Callable[[], object]) -> None:
+    def _end(self, block: bytes, and_then: Callable[[], object] | None) -> None:
         transaction = self._transaction
         self._say(self._framing.frame(block, is_last=True), is_last=True)
         transaction.is_all_said = True
@@ -223,7 +223,8 @@ class ContentWriter:
         transaction.future = self._loop.create_future()
         self._count(block)
         self._protocol.narrator.tell(ContentSent(self._octets))
-        and_then()
+        if and_then is not None:
+            and_then()
         self._protocol.flush()
         transaction.is_all_sent = True
         self._protocol.watch()  # the final reply has a deadline from now on

@@ -41,7 +41,6 @@ from ..mail.verdicts import check_data, is_ok
 from ..wire.replyqueue import ReplyFuture, Waiter
 from .content_writer import ContentWriter
 from .session import Open, Session
-from .transfer import nothing
 
 __all__ = ["Command", "DataChunk", "DataContent", "Outbox", "Verdicts", "pass_on"]
 
@@ -175,8 +174,9 @@ class Outbox:
         self._in_content = False
         self._is_all_sent = False  # the end of a content that was not answered
         self._must_settle = False  # the last group ended with a command that says so
-        self._must_reset = self.in_transaction  # before the next MAIL
+        self._must_reset = session.transfer.must_reset  # before the next MAIL
         self._is_behind = False  # commands that leave now are behind a content
+        self._has_left = False  # a MAIL of this pipeline
 
     def put(self, item: Command | DataContent | DataChunk) -> None:
         """Take what is to be sent next."""
@@ -239,7 +239,7 @@ class Outbox:
                 item.reply.cancel()
                 continue
             verb = commands.verb_of(item.line)
-            if verb == "MAIL" and self._must_reset:
+            if verb == "MAIL" and (self._must_reset or self.in_transaction):
                 self._say_reset(item)
                 if not self._is_grouped:
                     # The RSET is a group of its own; this MAIL is the next.
@@ -247,8 +247,9 @@ class Outbox:
                     self._must_settle = True
                     return
             self._say(item.line, item.reply, verb)
+            self._has_left |= verb == "MAIL"
             if verb == "RSET":
-                self._must_reset = False
+                self._must_reset = self._session.transfer.must_reset = False
             self.in_transaction = verb in ("MAIL", "DATA") or (
                 self.in_transaction and verb != "RSET"
             )
@@ -259,13 +260,13 @@ class Outbox:
         self._protocol.say(line, waiter, line)
 
     def _say_reset(self, mail: Command) -> None:
-        self._must_reset = False
+        self._must_reset = self.in_transaction = False
+        self._session.transfer.must_reset = False
         reset: ReplyFuture = asyncio.get_running_loop().create_future()
         if mail.verdicts is not None:
             mail.verdicts.reset = reset
-        reset.add_done_callback(
-            self._reset_behind if self._is_behind else self._reset_alone
-        )
+        is_behind = self._is_behind or self._has_left
+        reset.add_done_callback(self._reset_behind if is_behind else self._reset_alone)
         self._say(commands.RSET, reset, "RSET")
 
     def _reset_alone(self, reset: ReplyFuture) -> None:
@@ -308,6 +309,7 @@ class Outbox:
             return None
         data = item.data.result()
         if data.code >= 400:
+            self._must_reset = True  # the server may keep the transaction
             return data
         check_data(data)
         refusal = item.verdicts.refusal()
@@ -326,7 +328,7 @@ class Outbox:
             if not transaction.has_content_reply:
                 raise  # what the content is read from has raised it
         self._in_content = self._is_all_sent = self._is_behind = False
-        self._must_reset = False  # there is a verdict now
+        self._must_reset = not is_ok(transaction.replies[-1])
         return transaction.replies[-1]
 
     async def _withhold(self, item: DataContent, refusal: Reply | None) -> Reply:
@@ -398,7 +400,7 @@ class Outbox:
         item.verdicts.chunks.append(reply)
         pass_on(reply, item.future)
         writer = ContentWriter(self._protocol, transaction, self._timeouts)
-        await writer.write(nothing)
+        await writer.write(None)
         transaction.future.add_done_callback(
             lambda answered: _resolve(reply, answered, transaction)
         )

@@ -38,7 +38,6 @@ from ..mail.transaction import Transaction
 from .dialogue import perform
 from .prefetch import END, NOTHING_YET, Prefetch
 from .session import Session
-from .transfer import nothing
 
 __all__ = ["Run"]
 
@@ -116,7 +115,7 @@ class Run:
 
     async def _fill(self) -> None:
         """Take mails, and in a window say them, until no more may be on their way."""
-        if self._must_reset or any(map(_is_refused, self._items)):
+        if self._must_reset or self._is_refused():
             if self._items:
                 return
             await self._reset()
@@ -134,8 +133,21 @@ class Run:
             item = self._take(given)
             if self._window > 1 and item.plan is not None and _fits(item.plan):
                 await self._say_whole(item, item.plan)
+                if self._is_refused():
+                    break
         if self._window > 1:
             await self._transfer.flush_whole()
+
+    def _is_refused(self) -> bool:
+        """Whether a mail was refused that nobody has asked for yet."""
+        for item in self._items:
+            transaction = item.transaction
+            if transaction is None or not transaction.has_refusal:
+                continue
+            refusal = transaction.content_refusal() or transaction.refusal()
+            if item.is_whole and refusal is not None:
+                return True
+        return False
 
     def _may_follow(self) -> bool:
         items = self._items
@@ -144,8 +156,7 @@ class Run:
         if not items:
             return True
         # What travels alone waits for the mails in front of it; others wait for it.
-        is_alone = items[-1].plan is not None and not items[-1].is_whole
-        return not is_alone and not any(map(_is_refused, items))
+        return items[-1].plan is None or items[-1].is_whole
 
     def _take(self, given: Any) -> _Item:
         """Put a mail to those of the run, with its plan, or why there is none."""
@@ -185,12 +196,12 @@ class Run:
             self._transfer.begin(item.transaction)
 
     async def _say_whole(self, item: _Item, plan: Plan) -> None:
-        body = plan.body._replace(is_chunked=True)
-        item.plan = plan._replace(body=body, says_data=False)
         item.is_whole = True
         latest = self._latest
         is_behind = latest is not None and latest.owed > 0
-        item.transaction = self._session.transaction(item.plan, is_behind=is_behind)
+        item.transaction = self._session.transaction(
+            plan, is_behind=is_behind, is_whole=True
+        )
         self._latest = item.transaction
         await self._transfer.say_whole(item.transaction)
 
@@ -216,7 +227,8 @@ class Run:
             result = await self._result_of(item, transaction)
         except SMTPException as exc:
             self._must_reset = item.is_whole
-            if transaction.is_unjudged and not item.is_whole:
+            is_over = self._session.protocol.cause is not None
+            if transaction.is_unjudged and not item.is_whole and not is_over:
                 return await self._send_again(item, item.plan)
             return Outcome(item.mail, None, without_frames(exc), transaction.status)
         except asyncio.CancelledError as exc:
@@ -236,7 +248,7 @@ class Run:
         # BDAT LAST is the last of its group.
         may_follow = self._session.allow_behind_dot and self._window == 1
         is_dot = not transaction.plan.body.is_chunked
-        and_then = self._begin_next if may_follow and is_dot else nothing
+        and_then = self._begin_next if may_follow and is_dot else None
         return await self._transfer.result_of(transaction, and_then)
 
     async def _send_again(self, item: _Item, plan: Plan) -> Outcome:
@@ -251,19 +263,6 @@ def _fits(plan: Plan) -> bool:
     body = plan.body
     is_plain = body.progress is None and not plan.all_or_nothing
     return is_plain and isinstance(body.content, Content)
-
-
-def _is_refused(item: _Item) -> bool:
-    """Return whether a mail was refused already, though nobody has asked for it yet."""
-    transaction = item.transaction
-    return (
-        item.is_whole
-        and transaction is not None
-        and (
-            transaction.content_refusal() is not None
-            or transaction.refusal() is not None
-        )
-    )
 
 
 def _is_cancelled() -> bool:

@@ -222,6 +222,8 @@ class Session:
         """Say MAIL."""
         line = self.terms.mail(mailbox, options)
         with self.protocol.indivisible("MAIL"):
+            if self.transfer.must_reset:
+                await self.rset()
             reply = await self.perform(line)
         self.open = Open(body_of(options))
         return reply
@@ -254,7 +256,7 @@ class Session:
     async def rset(self) -> Reply:
         """Say RSET: forget the transaction that was begun."""
         reply = await self.perform(commands.RSET)
-        self.open = None
+        self.open, self.transfer.must_reset = None, False
         return reply
 
     # Whole mails
@@ -265,6 +267,7 @@ class Session:
         *,
         is_behind: bool = False,
         resets: bool = False,
+        is_whole: bool = False,
         first_reply: float | None = None,
     ) -> Transaction:
         """Make the transaction of a mail that is about to be sent.
@@ -273,15 +276,19 @@ class Session:
             plan: What will be said.
             is_behind: Whether the mail in front of it has no final reply yet.
             resets: Whether RSET comes first in any case.
+            is_whole: Whether all of it is said at once.
             first_reply: The seconds that the first reply may take.
         """
-        resets = resets or is_behind or self.open is not None
-        self.open = None
+        resets = (
+            resets or is_behind or self.open is not None or self.transfer.must_reset
+        )
+        self.open, self.transfer.must_reset = None, False
         return Transaction(
             plan,
             self.timeouts,
             resets=resets,
             is_behind=is_behind,
+            is_whole=is_whole,
             first_reply=first_reply,
         )
 

@@ -17,12 +17,14 @@ from contextlib import suppress
 
 from ..content.canonical import BLOCK
 from ..content.forms import Content
+from ..content.framing import bdat_last, dotted
 from ..events import ContentSent
 from ..exceptions import (
     SMTPConnectionLostError,
     SMTPDeliveryUnknownError,
     SMTPException,
     SMTPProtocolError,
+    again,
 )
 from ..grammar import commands
 from ..mail.result import SendResult
@@ -32,22 +34,25 @@ from ..wire.protocol import SMTPProtocol
 from .content_writer import ContentWriter
 from .dialogue import perform
 
-__all__ = ["Transfer", "nothing"]
+__all__ = ["AndThen", "Transfer"]
 
-
-def nothing() -> None:
-    """Say nothing more."""
+#: Called when the end of a content is about to leave: it may say what leaves with it.
+AndThen = Callable[[], object] | None
 
 
 class Transfer:
     """Run transactions on a connection.
+
+    Attributes:
+        must_reset: Whether the next MAIL needs RSET in front of it, for a server may
+            keep the transaction of content that it has refused.
 
     Args:
         protocol: A connection that owes no reply but those to what was said here.
         timeouts: The limits of the session.
     """
 
-    __slots__ = ("_held", "_loop", "_octets", "_protocol", "_timeouts")
+    __slots__ = ("_held", "_loop", "_octets", "_protocol", "_timeouts", "must_reset")
 
     def __init__(self, protocol: SMTPProtocol, timeouts: Timeouts) -> None:
         self._protocol = protocol
@@ -55,6 +60,7 @@ class Transfer:
         self._loop = asyncio.get_running_loop()
         self._held: list[Transaction] = []  # whole mails that the next flush writes
         self._octets = 0  # of their content
+        self.must_reset = False
 
     # One mail, step by step
 
@@ -69,13 +75,14 @@ class Transfer:
         return True
 
     async def result_of(
-        self, transaction: Transaction, and_then: Callable[[], object] = nothing
+        self, transaction: Transaction, and_then: AndThen = None
     ) -> SendResult:
         """Run one transaction to its end.
 
         Args:
             transaction: One that was not begun, or only by `begin`.
-            and_then: Called when the end of the content is about to leave.
+            and_then: Called when the end of the content is about to leave; None for
+                nothing more to say.
 
         Raises:
             SMTPException: What the transaction came to, as `Transaction.result` and
@@ -89,11 +96,11 @@ class Transfer:
                     protocol.flush()
                 while transaction.future is not None:
                     await transaction.future
-                    if not self.begin(transaction):
+                    if transaction.is_asked or not self.begin(transaction):
                         break
                     protocol.flush()
             except SMTPException as exc:
-                raise transaction.loss(exc) from exc
+                raise _lost(transaction, exc) from exc
             transaction.judge()
             await self._content_of(transaction, and_then)
             return transaction.result()
@@ -108,9 +115,7 @@ class Transfer:
                 exc.add_note("The mail may have been accepted: all of it was sent.")
             raise
 
-    async def _content_of(
-        self, transaction: Transaction, and_then: Callable[[], object]
-    ) -> None:
+    async def _content_of(self, transaction: Transaction, and_then: AndThen) -> None:
         """Write the content, and wait for its final replies."""
         writer = None
         try:
@@ -119,7 +124,7 @@ class Transfer:
                 await writer.write(and_then)
             await transaction.future
         except SMTPException as exc:
-            raise transaction.loss(exc) from exc
+            raise _lost(transaction, exc) from exc
         except Exception as exc:
             # What the server has said counts for more than what a source has raised.
             if (refusal := transaction.content_refusal()) is not None:
@@ -128,28 +133,25 @@ class Transfer:
         if writer is not None:
             writer.done()
 
-    def _write_at_once(
-        self, transaction: Transaction, and_then: Callable[[], object]
-    ) -> bool:
+    def _write_at_once(self, transaction: Transaction, and_then: AndThen) -> bool:
         """Write content of one block; return False where there may be more."""
         body = transaction.plan.body
         content = body.content
-        if (
-            body.progress is not None
-            or content.size is None
-            or content.size > BLOCK
-            or not isinstance(content, Content)
-        ):
+        if body.progress is not None or not isinstance(content, Content):
+            return False
+        if (octets := content.only_block) is None:
             return False
         protocol = self._protocol
-        protocol.check()  # before anything is taken that leaves with the end
-        octets = body.framing().frame(b"".join(content.blocks()), is_last=True)
+        if protocol.cause is not None:  # before anything is taken that leaves with it
+            protocol.check()
+        octets = bdat_last(octets) if body.is_chunked else dotted(octets)
         protocol.say(octets, transaction.owe(is_last=True))
         transaction.future = self._loop.create_future()
         transaction.is_all_said = True
         if protocol.narrator.is_heard:
             protocol.narrator.tell(ContentSent(content.size))
-        and_then()
+        if and_then is not None:
+            and_then()
         protocol.flush()
         transaction.is_all_sent = True
         return True
@@ -161,10 +163,12 @@ class Transfer:
         if isinstance(exc, (SMTPProtocolError, SMTPDeliveryUnknownError)):
             protocol.end(SMTPProtocolError(str(exc)))
             return
+        self.must_reset = transaction.is_all_sent
         try:
             for line in transaction.remedy():
                 if line == commands.RSET:
                     await perform(protocol, line, self._timeouts.quit)
+                    self.must_reset = False
                 else:
                     await protocol.ask(line, self._timeouts.quit, "a lone dot", b"")
         except SMTPException as why:
@@ -227,8 +231,14 @@ class Transfer:
             try:
                 await transaction.future
             except SMTPException as exc:
-                raise transaction.loss(exc) from exc
+                raise _lost(transaction, exc) from exc
             return transaction.result()
         except (SMTPDeliveryUnknownError, SMTPProtocolError) as exc:
             self._protocol.end(SMTPProtocolError(str(exc)))
             raise
+
+
+def _lost(transaction: Transaction, cause: SMTPException) -> SMTPException:
+    """Return what the end of the connection means for a mail, fit to be chained."""
+    error = transaction.loss(cause)
+    return again(cause) if error is cause else error

@@ -134,6 +134,12 @@ class Content:
             message = message.as_bytes()
         return cls(octets_of(message), is_binary=is_binary)
 
+    @property
+    def only_block(self) -> bytes | None:
+        """The canonical form, where it is at hand and one block; else None."""
+        is_one = self._is_canonical and self.size <= BLOCK
+        return self._octets if is_one else None
+
     def blocks(self) -> Iterator[bytes]:
         """Give the canonical form in blocks; of an empty message, none or empty ones.
 

@@ -16,7 +16,15 @@ from typing import Protocol
 
 from ..grammar.commands import bdat
 
-__all__ = ["Chunk", "Chunks", "Dots", "Framing", "stuff_dots"]
+__all__ = [
+    "Chunk",
+    "Chunks",
+    "Dots",
+    "Framing",
+    "bdat_last",
+    "dotted",
+    "stuff_dots",
+]
 
 _DOT_LINE = re.compile(rb"\r\n\.")
 
@@ -37,6 +45,16 @@ def stuff_dots(chunk: bytes, *, at_line_start: bool) -> bytes:
     elif chunk.startswith(b"\n."):  # the cut between the chunks is inside a CRLF
         chunk = b"\n." + chunk[1:]
     return _DOT_LINE.sub(b"\r\n..", chunk)
+
+
+def dotted(octets: bytes) -> bytes:
+    """Frame the whole of a canonical content for DATA."""
+    return stuff_dots(octets, at_line_start=True) + b".\r\n"
+
+
+def bdat_last(octets: bytes) -> bytes:
+    """Frame the whole of a content as one BDAT LAST."""
+    return bdat(len(octets), is_last=True) + octets
 
 
 class Framing(Protocol):

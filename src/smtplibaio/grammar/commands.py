@@ -33,6 +33,7 @@ __all__ = [
     "noop",
     "other",
     "parameters",
+    "path_line",
     "rcpt",
     "verb_of",
     "vrfy",
@@ -188,23 +189,32 @@ def keyword_of(parameter: str) -> str:
 
 def mail(mailbox: str, options: Sequence[str] = ()) -> bytes:
     """Spell MAIL (RFC 5321 4.1.1.2); an empty mailbox is the null reverse-path."""
-    return _path_line("MAIL FROM", mailbox, options)
+    checked = parameters(options, "MAIL's parameters")
+    return path_line("MAIL FROM", mailbox, checked)
 
 
 def rcpt(mailbox: str, options: Sequence[str] = ()) -> bytes:
     """Spell RCPT (RFC 5321 4.1.1.3)."""
-    return _path_line("RCPT TO", mailbox, options)
+    checked = parameters(options, "RCPT's parameters")
+    return path_line("RCPT TO", mailbox, checked)
 
 
-def _path_line(opening: str, mailbox: str, options: Sequence[str]) -> bytes:
+def path_line(opening: str, mailbox: str, options: Sequence[str]) -> bytes:
+    """Spell a command with a path.
+
+    Args:
+        opening: "MAIL FROM" or "RCPT TO".
+        mailbox: What the path holds.
+        options: Parameters that `parameters` has passed.
+
+    Raises:
+        SMTPArgumentError: The mailbox may not go on the wire, or the line is too long.
+    """
     if type(mailbox) is not str or not (mailbox.isascii() and mailbox.isprintable()):
         mailbox = check_text(mailbox, f"the mailbox of {opening[:4]}", utf8=True)
-    checked = ""
-    if options:
-        listed = parameters(options, f"{opening[:4]}'s parameters")
-        checked = " " + " ".join(listed)
-    line = f"{opening}:<{mailbox}>{checked}\r\n".encode()
-    return check_length(line, opening[:4])
+    spelt = " ".join((f"{opening}:<{mailbox}>", *options))
+    line = f"{spelt}\r\n".encode()
+    return line if len(line) <= MAX_LINE else check_length(line, opening[:4])
 
 
 def bdat(size: int, *, is_last: bool) -> bytes:

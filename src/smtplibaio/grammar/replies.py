@@ -162,10 +162,13 @@ class ReplyParser:
     Attributes:
         fault: Why the octets are not replies (any more): no reply comes out behind it.
             None as long as they are.
+        has_partial: Whether octets of an unfinished reply are held; empty lines are
+            none.
     """
 
     def __init__(self) -> None:
         self.fault: SMTPProtocolError | None = None
+        self.has_partial = False
         self._rest = bytearray()  # what follows the last LF
         self._lines: list[bytes] = []  # the lines of the unfinished reply
         self._count = 0  # of them, and of the empty lines before them
@@ -201,17 +204,14 @@ class ReplyParser:
                     raise _too_long()
         except SMTPProtocolError as exc:
             self.fault = exc.with_traceback(None)
+        rest_of_line = self._rest and self._rest != b"\r"
+        self.has_partial = bool(rest_of_line or self._lines)
         return replies
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing stands behind the last reply, not even an empty line."""
         return not (self._rest or self._count)
-
-    @property
-    def has_partial(self) -> bool:
-        """Whether octets of an unfinished reply are held; empty lines are none."""
-        return bool(self._lines) or bytes(self._rest) not in (b"", b"\r")
 
     def _take(self, line: bytes) -> Reply | None:
         """Take a line without its LF; give the reply where it is the last of one."""

@@ -30,9 +30,10 @@ class SendResult(dict[str, Reply]):
     def __init__(
         self, replies: Mapping[str, Reply], reply: Reply | None = None
     ) -> None:
-        super().__init__(
-            {r: reply for r, reply in replies.items() if not 200 <= reply[0] < 300}
-        )
+        super().__init__()
+        for recipient, verdict in replies.items():
+            if not 200 <= verdict[0] < 300:
+                self[recipient] = verdict
         self.replies = dict(replies)
         self.reply = reply
 

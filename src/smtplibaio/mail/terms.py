@@ -144,8 +144,9 @@ class Terms:
         self.is_lmtp = is_lmtp
         self.is_grouped = pipelining and "PIPELINING" in self._announced
         self._chunking = chunking
-        self._offers_chunking = "CHUNKING" in self._announced
-        may_chunk = self._offers_chunking and chunking is not False
+        offers_chunking = "CHUNKING" in self._announced
+        self._wants_chunks = chunking is True and offers_chunking
+        may_chunk = offers_chunking and chunking is not False
         self.allow_window = may_chunk and self.is_grouped and not is_lmtp
         # Courier's servers swallow what stands behind the final dot.
         is_courier = "XEXDATA" in self._announced or (
@@ -163,8 +164,9 @@ class Terms:
             SMTPTLSError: It needs a verified connection.
         """
         self._check_options(options)
-        needs_utf8 = self._needs_utf8(mailbox, options)
-        return commands.mail(mailbox, self._with_utf8(options, needs=needs_utf8))
+        if self._needs_utf8(mailbox, options):
+            options = self._with_utf8(options)
+        return commands.mail(mailbox, options)
 
     def rcpt(self, mailbox: str, options: Sequence[str]) -> bytes:
         """Spell RCPT.
@@ -206,8 +208,8 @@ class Terms:
         return True
 
     @staticmethod
-    def _with_utf8(options: Sequence[str], *, needs: bool) -> Sequence[str]:
-        if needs and "SMTPUTF8" not in map(commands.keyword_of, options):
+    def _with_utf8(options: Sequence[str]) -> Sequence[str]:
+        if "SMTPUTF8" not in map(commands.keyword_of, options):
             return (*options, "SMTPUTF8")
         return options
 
@@ -262,22 +264,23 @@ class Terms:
                 says.
             SMTPCommandNotSupportedError: It is 8-bit, and 8BITMIME was not announced.
         """
-        if content.size is not None:
+        if content.size is not None and self.extensions.size is not None:
             self.check_size(content.size)
         no_8bit = None if content.is_8bit is False else self.no_8bit(body)
         if content.is_8bit and no_8bit is not None:
             raise no_8bit
-        is_chunked = self._is_chunked(is_binary=body == "BINARYMIME")
+        is_chunked = self._wants_chunks
+        if body == "BINARYMIME":
+            self._check_binary()
+            is_chunked = True
         return Body(content, is_chunked, self.is_grouped, no_8bit, progress)
 
-    def _is_chunked(self, *, is_binary: bool) -> bool:
-        if is_binary:
-            if self._chunking is False:
-                raise SMTPArgumentError(
-                    "BODY=BINARYMIME goes with BDAT only, which chunking=False forbids"
-                )
-            require("CHUNKING", self._announced, "BODY=BINARYMIME goes with BDAT only")
-        return is_binary or (self._chunking is True and self._offers_chunking)
+    def _check_binary(self) -> None:
+        if self._chunking is False:
+            raise SMTPArgumentError(
+                "BODY=BINARYMIME goes with BDAT only, which chunking=False forbids"
+            )
+        require("CHUNKING", self._announced, "BODY=BINARYMIME goes with BDAT only")
 
     # Whole mails
 
@@ -318,7 +321,9 @@ class Terms:
                 self._check_options(options)
                 needs_utf8 |= self._needs_utf8(sender, options)
             rcpts = [
-                commands.rcpt(mailbox, rcpt_options + own_options.get(mailbox, ()))
+                commands.path_line(
+                    "RCPT TO", mailbox, rcpt_options + own_options.get(mailbox, ())
+                )
                 for mailbox in recipients.values()
             ]
         else:
@@ -327,10 +332,12 @@ class Terms:
             if not mailbox.isascii():
                 needs_utf8 |= self._needs_utf8(mailbox, ())
         own = self._own_parameters(content, body, mail_options)
-        spelt = self._with_utf8((*mail_options, *own), needs=needs_utf8)
+        spelt: Sequence[str] = (*mail_options, *own) if mail_options else own
+        if needs_utf8:
+            spelt = self._with_utf8(spelt)
         return Plan(
             settled,
-            commands.mail(sender, spelt),
+            commands.path_line("MAIL FROM", sender, spelt),
             rcpts,
             [*recipients],
             self.is_grouped,

@@ -75,6 +75,8 @@ class Transaction:
         replies: The replies that have come.
         future: Resolved when every reply is in to what was said, and with `wants_news`
             at each reply; made by whoever runs the transaction. None before that.
+        is_asked: Whether every command was said.
+        has_refusal: Whether a 4yz or 5yz is among the replies.
         wants_news: Whether each reply is news, since content is being sent.
         is_all_said: Whether the last octet of the content was put together.
         is_all_sent: Whether the last octet was handed to the transport.
@@ -86,6 +88,7 @@ class Transaction:
         timeouts: The limits of the session.
         resets: Whether RSET comes first.
         is_behind: Whether the mail before it has no final reply yet.
+        is_whole: Whether all of it is said at once, with one BDAT LAST.
         first_reply: The seconds that the first reply may take, if it is not the limit
             of the session.
     """
@@ -96,13 +99,18 @@ class Transaction:
         "_due",
         "_finals",
         "_first_reply",
+        "_is_chunked",
+        "_is_judged",
         "_rcpts_at",
         "_resets",
         "_said",
+        "_says_data",
         "_timeouts",
         "future",
+        "has_refusal",
         "is_all_said",
         "is_all_sent",
+        "is_asked",
         "is_behind",
         "plan",
         "replies",
@@ -117,11 +125,14 @@ class Transaction:
         *,
         resets: bool = False,
         is_behind: bool = False,
+        is_whole: bool = False,
         first_reply: float | None = None,
     ) -> None:
         self.plan = plan
         self.replies: list[Reply] = []
         self.future: Any = None
+        self.is_asked = False
+        self.has_refusal = False
         self.wants_news = False
         self.is_all_said = False
         self.is_all_sent = False
@@ -135,13 +146,16 @@ class Transaction:
             lines.append(plan.mail)
         self._rcpts_at = len(lines)
         lines += plan.rcpts
-        if plan.says_data:
+        self._says_data = plan.says_data and not is_whole
+        if self._says_data:
             lines.append(commands.DATA)
+        self._is_chunked = is_whole or plan.body.is_chunked
         self._commands = lines
         self._content_at = len(lines)
         self._said = 0  # commands
         self._due = 0  # replies to all that was said
         self._finals = 0  # replies to the end of the content
+        self._is_judged = False  # and nothing was refused
 
     # Saying it
 
@@ -153,9 +167,10 @@ class Transaction:
         plan = self.plan
         if not plan.is_grouped:
             end = said + 1
-        elif plan.all_or_nothing and plan.says_data and said < end - 1:
+        elif plan.all_or_nothing and self._says_data and said < end - 1:
             end -= 1
         self._said = self._due = end
+        self.is_asked = end == self._content_at
         return self._commands[said:end]
 
     def owe(self, *, is_last: bool) -> Transaction | None:
@@ -200,6 +215,8 @@ class Transaction:
         """Take a reply, and return whether it was the last one that is owed."""
         replies = self.replies
         replies.append(reply)
+        if reply[0] >= 400:
+            self.has_refusal = True
         is_last = len(replies) == self._due
         if (is_last or self.wants_news) and not self.future.done():
             self.future.set_result(None)
@@ -226,8 +243,9 @@ class Transaction:
             SMTPProtocolError: A reply has a code that its command does not know.
         """
         codes = [reply[0] for reply in self.replies]
-        last = codes.pop() if self.plan.says_data else 354
-        if last == 354 and (not codes or (min(codes) >= 200 and max(codes) < 300)):
+        last = codes.pop() if self._says_data else 354
+        if last == 354 and (not codes or max(codes) < 300):
+            self._is_judged = True
             return
         if (refusal := self.refusal()) is not None:
             self._note_refusal(refusal)
@@ -238,6 +256,8 @@ class Transaction:
 
         As long as a reply that may decide otherwise is missing, they decide nothing.
         """
+        if self._is_judged:
+            return None
         try:
             self._check_commands()
         except SMTPException as exc:
@@ -260,14 +280,14 @@ class Transaction:
                 raise SMTPNoRecipientError(errors, refused)
             if plan.all_or_nothing and len(rcpts) == len(plan.rcpts):
                 raise SMTPRecipientRefusedError(refused)
-        if plan.says_data and len(replies) >= self._content_at:
+        if self._says_data and len(replies) >= self._content_at:
             check_data(replies[self._content_at - 1])
 
     def content_refusal(self) -> SMTPException | None:
         """Return the first refusal among the replies to the content, if any."""
         for reply in self.replies[self._content_at :]:
             if reply[0] >= 400:
-                verb = "BDAT" if self.plan.body.is_chunked else "DATA"
+                verb = "BDAT" if self._is_chunked else "DATA"
                 return SMTPCommandFailedError(*reply, verb, reply)
         return None
 
@@ -310,19 +330,21 @@ class Transaction:
             SMTPException: As `judge`; or SMTPCommandFailedError, the content was
                 refused; or SMTPNoRecipientError, it was, for each recipient (LMTP).
         """
-        verdicts = self._verdicts()
-        finals = self.replies[len(self.replies) - self._finals :]
-        codes = [reply[0] for reply in self.replies[self._content_at :]]
-        is_plain = (
-            max(codes) < 300
-            and not any(map(says_nothing, finals))
-            and self.refusal() is None
-        )
-        if not is_plain:
+        replies, plan = self.replies, self.plan
+        reply: Reply | None = replies[-1]
+        codes = [
+            reply[0] for reply in replies[self._content_at if self._is_judged else 0 :]
+        ]
+        if max(codes) < 300 and codes[-1] != 221 and not plan.is_lmtp:
+            at = self._rcpts_at
+            rcpts = replies[at : at + len(plan.rcpts)]
+            verdicts = dict(zip(plan.recipients, rcpts, strict=False))
+        else:
+            finals = replies[len(replies) - self._finals :]
             self._check_content(finals)
-        reply: Reply | None = finals[-1]
-        if self.plan.is_lmtp:
-            verdicts, reply = self._with_finals(verdicts, finals)
+            verdicts = self._verdicts()
+            if plan.is_lmtp:
+                verdicts, reply = self._with_finals(verdicts, finals)
         result = SendResult(verdicts, reply)
         self.status = "partial" if result else "accepted"
         return result
@@ -441,7 +463,7 @@ class Transaction:
         if not self.plan.mail:
             return ()  # whoever gave MAIL by hand puts it in order
         if self.has_content_reply or self.is_all_sent:
-            return (commands.RSET,) if self.plan.body.is_chunked else ()
+            return (commands.RSET,) if self._is_chunked else ()
         replies, at = self.replies, self._rcpts_at
         if self._resets and not is_ok(replies[0]):
             if not self.is_behind:
@@ -459,7 +481,7 @@ class Transaction:
 
     def _has_354(self) -> bool:
         return (
-            self.plan.says_data
+            self._says_data
             and len(self.replies) >= self._content_at
             and self.replies[self._content_at - 1][0] == 354
         )

@@ -14,6 +14,9 @@ class Deadline:
     Moving it is cheap: the timer is left where it is, and looks when it goes off
     whether the deadline has moved on meanwhile.
 
+    Attributes:
+        when: The loop's time at which it passes; None for never.
+
     Args:
         loop: The running loop.
         on_passed: What to call.
@@ -24,22 +27,22 @@ class Deadline:
     ) -> None:
         self._loop = loop
         self._on_passed = on_passed
-        self._when: float | None = None
+        self.when: float | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_when = 0.0  # not of the timer: uvloop's may be a plain Handle
 
     def set(self, timeout: float | None) -> None:
         """Let it pass so many seconds from now, or never."""
         if timeout is None:
-            self._when = None
+            self.when = None
             return
-        self._when = self._loop.time() + timeout
-        if self._timer is None or self._timer_when > self._when:
-            self._arm(self._when)
+        self.when = self._loop.time() + timeout
+        if self._timer is None or self._timer_when > self.when:
+            self._arm(self.when)
 
     def cancel(self) -> None:
         """Let it never pass, and leave no timer behind."""
-        self._when = None
+        self.when = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -52,10 +55,10 @@ class Deadline:
 
     def _look(self) -> None:
         self._timer = None
-        if self._when is None:
+        if self.when is None:
             return
-        if self._loop.time() < self._when:
-            self._arm(self._when)
+        if self._loop.time() < self.when:
+            self._arm(self.when)
         else:
-            self._when = None
+            self.when = None
             self._on_passed()

@@ -280,7 +280,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     @property
     def is_settled(self) -> bool:
         """Whether the connection stands and owes no reply."""
-        return self._cause is None and not self._owed
+        return self._cause is None and not self._owed.waiters
 
     async def settled(self) -> None:
         """Wait until no reply is owed, or the connection has ended."""
@@ -319,7 +319,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """
         held, self._held = self._held, []
         waiters, self._held_waiters = self._held_waiters, []
-        if not self._owed and self._parser.has_partial:
+        if not self._owed.waiters and self._parser.has_partial:
             text = f"{self.peer} sent a part of a reply that nobody asked for"
             self.end(SMTPProtocolError(text))
         if self._cause is not None:
@@ -458,7 +458,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """
         if self._cause is None:
             # In the middle of a handshake no word in clear is one that TLS takes.
-            is_orderly = not self._owed and not self._is_paused
+            is_orderly = not self._owed.waiters and not self._is_paused
             if is_orderly:
                 self.say(last_words, None, last_words)
                 self.transport.write(b"".join(self._held))

@@ -72,6 +72,9 @@ class Waiter:
 class ReplyQueue:
     """Hold the waiters, oldest first.
 
+    Attributes:
+        waiters: Those whose replies are owed, for others to look at.
+
     Args:
         loop: The running loop.
         on_timeout: Called where the reply that is due next has not come in time, with
@@ -85,44 +88,44 @@ class ReplyQueue:
     ) -> None:
         self._loop = loop
         self._on_timeout = on_timeout
-        self._waiters: deque[ReplyTaker] = deque()
+        self.waiters: deque[ReplyTaker] = deque()
         self._is_settled: asyncio.Future[None] | None = None
         self._deadline = Deadline(loop, self._deadline_passed)
-
-    def __bool__(self) -> bool:
-        return bool(self._waiters)
 
     @property
     def due(self) -> ReplyTaker | None:
         """The waiter that the next reply is for."""
-        return self._waiters[0] if self._waiters else None
+        return self.waiters[0] if self.waiters else None
 
     def add(self, waiters: Iterable[ReplyTaker]) -> None:
         """Queue waiters; the deadline of the first runs if nothing was owed."""
-        was_settled = not self._waiters
-        self._waiters.extend(waiters)
+        was_settled = not self.waiters
+        self.waiters.extend(waiters)
         if was_settled:
             self.watch()
 
     def take(self, replies: Sequence[Reply]) -> Reply | None:
         """Hand replies over; return the first one that nobody waits for, if any."""
-        waiters = self._waiters
+        waiters = self.waiters
         for reply in replies:
             if not waiters:
                 return reply
             if waiters[0].take(reply):
                 waiters.popleft()
-        self.watch()
-        if self._is_settled is not None and not waiters:
-            self._wake_settled()
+        if waiters:
+            self.watch()
+        else:
+            self._deadline.when = None
+            if self._is_settled is not None:
+                self._wake_settled()
         return None
 
     def watch(self) -> None:
         """Let the deadline of the reply that is due next begin."""
-        self._deadline.set(self._waiters[0].timeout if self._waiters else None)
+        self._deadline.set(self.waiters[0].timeout if self.waiters else None)
 
     def _deadline_passed(self) -> None:
-        due = self._waiters[0]
+        due = self.waiters[0]
         self._on_timeout(due.what, due.timeout)
 
     async def settled(self) -> None:
@@ -130,7 +133,7 @@ class ReplyQueue:
 
         Only one task at a time may wait.
         """
-        if self._waiters:
+        if self.waiters:
             self._is_settled = self._loop.create_future()
             await self._is_settled
 
@@ -142,7 +145,7 @@ class ReplyQueue:
     def fail(self, cause: SMTPException) -> bool:
         """Fail every waiter, and return whether there was one."""
         self._deadline.cancel()
-        waiters, self._waiters = self._waiters, deque()
+        waiters, self.waiters = self.waiters, deque()
         fail_waiters(waiters, cause)
         self._wake_settled()
         return bool(waiters)
