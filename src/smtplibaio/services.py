@@ -1,6 +1,6 @@
 """Well-known services, by name: where they listen, and what they ask of a client.
 
-Each entry has what was read on the page in the comment above it, in November 2026, and
+Each entry has what was read on the page in the comment above it, in December 2026, and
 nothing else: where a limit is not named, none was read. Services change; what is given
 here is where a connection goes, what logging in needs, and what to expect.
 """
@@ -100,23 +100,18 @@ SERVICES: Mapping[str, Service] = {
     "outlook": Service(
         "smtp-mail.outlook.com", 587, "the full address and an OAuth token (XOAUTH2)"
     ),
-    # https://clean.email/blog/email-settings/icloud-email-settings
-    "icloud": Service("smtp.mail.me.com", 587, _APP_LOGIN),
-    # https://xenocept.com/docs/email-setup/yahoo.html and
-    # https://help.yahoo.com/kb/SLN3433.html (mails a connection)
-    "yahoo": Service(
-        "smtp.mail.yahoo.com",
-        465,
-        _APP_LOGIN,
-        tls=True,
-        limits="20 mails a connection, which then ends without a reply",
+    # https://meshworld.in/blog/devops/email/icloud-smtp-server
+    "icloud": Service(
+        "smtp.mail.me.com", 587, _APP_LOGIN, limits="around 200 mails a day"
     ),
+    # https://xenocept.com/docs/email-setup/yahoo.html
+    "yahoo": Service("smtp.mail.yahoo.com", 465, _APP_LOGIN, tls=True),
     # https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html and
     # https://docs.aws.amazon.com/ses/latest/dg/send-email-smtp.html (credentials)
     "ses": Service(
         "email-smtp.{region}.amazonaws.com",
         587,
-        "the SMTP credentials of the region, which are not the keys of AWS",
+        "the SMTP credentials, which are made for one region",
     ),
     # https://www.twilio.com/docs/sendgrid/for-developers/sending-email/integrating-with-the-smtp-api
     "sendgrid": Service(
@@ -139,9 +134,12 @@ SERVICES: Mapping[str, Service] = {
         limits="50 recipients a message, 10 MB a message",
     ),
     # https://dev.to/omnigenz/send-app-emails-through-the-brevo-smtp-relay-with-nodejs-nodemailer-3j2j
-    # and https://developers.brevo.com/docs/smtp-integration (keys)
+    # and https://developers.brevo.com/docs/smtp-integration (keys, ports)
     "brevo": Service(
-        "smtp-relay.brevo.com", 587, "the SMTP login, and an SMTP key: not an API key"
+        "smtp-relay.brevo.com",
+        465,
+        "the SMTP login, and an SMTP key: not an API key",
+        tls=True,
     ),
     # https://wiki.stretchpowered.com/books/zoho/page/how-to-configure-email-server-with-zoho-smtp-settings
     # and https://postigo.net/smtp/zoho (regions)
