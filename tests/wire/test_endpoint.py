@@ -16,6 +16,8 @@ from smtplibaio import SMTP, SMTPArgumentError
 from smtplibaio.wire.endpoint import Endpoint, Proxy
 from smtplibaio.wire.tls import default_context
 
+SECRET = "hunter2"
+
 
 @pytest.fixture
 def ours() -> Iterator[socket.socket]:
@@ -34,7 +36,8 @@ def ours() -> Iterator[socket.socket]:
         ({"hostname": "a\0b"}, r"U\+0000"),
         ({"hostname": b"host"}, "bytes"),
         ({"hostname": "smtp://mx.example"}, "from_url"),
-        ({"hostname": "mx.example:587"}, "the port is an argument of its own"),
+        ({"hostname": "mx.example:587"}, "port, user name and password are arg"),
+        ({"hostname": "erin@mx.example"}, "port, user name and password are arg"),
         ({"hostname": "[::1]"}, "without brackets"),
         ({"hostname": "mx. example"}, "the host name is a name"),
         ({"hostname": "\u2665\ufe0f.example"}, "IDNA refuses"),
@@ -62,6 +65,12 @@ def test_a_server_without_a_name_or_a_port_is_refused(
         Endpoint(**arguments)
     with pytest.raises(SMTPArgumentError, match=why):
         SMTP(**arguments)
+
+
+def test_a_password_in_the_host_name_is_not_shown() -> None:
+    with pytest.raises(SMTPArgumentError) as caught:
+        SMTP(f"erin:{SECRET}@mx.example")
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("port", [587, "587", "0587"])
@@ -267,9 +276,6 @@ def test_the_letter_behind_the_version_says_who_looks_up_the_name() -> None:
         if Proxy(scheme, "proxy.example", 1).resolves
     ]
     assert at_the_proxy == ["socks4a", "socks5h", "http"]
-
-
-SECRET = "hunter2"
 
 
 @pytest.mark.parametrize(

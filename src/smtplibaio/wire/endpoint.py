@@ -257,10 +257,11 @@ def _host(name: str) -> str:
         raise SMTPArgumentError(
             "the host name has a slash: a URL is for from_url and for send"
         )
-    if " " in name or name.startswith("[") or (":" in name and not _is_address(name)):
+    if not {" ", "@", "["}.isdisjoint(name) or (":" in name and not _is_address(name)):
         raise SMTPArgumentError(
-            "the host name is a name or an address without brackets, and the port is "
-            f"an argument of its own, not {name!a}"
+            # It is not shown: there may be a password in it.
+            "the host name is a name, or an address without brackets: port, user name "
+            "and password are arguments of their own"
         )
     return name
 
