@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import trustme
-from conversation import client, serve, session
 
 
 def open_sockets() -> set[str]:
@@ -50,24 +49,6 @@ async def nothing_is_left_behind() -> AsyncIterator[None]:
     assert asyncio.all_tasks() - tasks <= {asyncio.current_task()}
     assert open_sockets() - sockets == set()
     assert complaints == []
-
-
-@pytest.fixture
-def cut_client() -> Callable[..., Any]:
-    """Give `conversation.client`."""
-    return client
-
-
-@pytest.fixture
-def cut_session() -> Callable[..., Any]:
-    """Give `conversation.session`."""
-    return session
-
-
-@pytest.fixture
-def cut_serve() -> Callable[..., Any]:
-    """Give `conversation.serve`."""
-    return serve
 
 
 @pytest.fixture

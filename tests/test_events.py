@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,11 +60,9 @@ C: QUIT
 -- closed"""
 
 
-async def test_a_transcript_masks_credentials_by_position_and_counts_content(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_a_transcript_masks_credentials_by_position_and_counts_content() -> None:
     told: list[events.Event] = []
-    async with cut_client(CONVERSATION, on_event=told.append) as smtp:
+    async with client(CONVERSATION, on_event=told.append) as smtp:
         await smtp.auth("alice", "open sesame", mechanisms=["LOGIN"])
         await smtp.sendmail("a@x.example", "b@y.example", "secret plans")
     assert isinstance(told[0], events.Connected)

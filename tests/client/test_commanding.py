@@ -62,9 +62,9 @@ COMMANDS: dict[str, tuple[str, Call]] = {
 
 @pytest.mark.parametrize(("line", "call"), COMMANDS.values(), ids=COMMANDS)
 async def test_a_command_is_a_method_that_gives_its_reply(
-    cut_client: Any, line: str, call: Call
+    line: str, call: Call
 ) -> None:
-    async with cut_client(f"""
+    async with client(f"""
         S: 220 hi
         C: {line}
         S: 250-first
@@ -108,8 +108,8 @@ async def test_a_reply_that_wants_more_ends_the_session(line: str, call: Call) -
         assert not smtp.is_connected
 
 
-async def test_help_gives_the_text(cut_client: Any) -> None:
-    async with cut_client("""
+async def test_help_gives_the_text() -> None:
+    async with client("""
         S: 220 hi
         C: HELP
         S: 214-commands:
@@ -134,8 +134,8 @@ async def test_any_2yz_is_a_success(code: int) -> None:
         assert (await smtp.rcpt(RECIPIENT)).code == code
 
 
-async def test_look_ups_are_in_utf8_where_the_server_reads_it(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
+async def test_look_ups_are_in_utf8_where_the_server_reads_it() -> None:
+    async with client(f"""{ANNOUNCED}
         C: VRFY J\u00f6rg SMTPUTF8
         S: 250 J\u00f6rg
         C: EXPN J\u00f6rg SMTPUTF8
@@ -151,8 +151,8 @@ async def test_look_ups_are_in_utf8_where_the_server_reads_it(cut_client: Any) -
 # One transaction, command by command
 
 
-async def test_a_transaction_may_be_given_by_hand(cut_client: Any) -> None:
-    async with cut_client(
+async def test_a_transaction_may_be_given_by_hand() -> None:
+    async with client(
         f"""{ANNOUNCED}
         C: MAIL FROM:<a@x.example> RET=HDRS
         S: 250 ok
@@ -177,8 +177,8 @@ async def test_a_transaction_may_be_given_by_hand(cut_client: Any) -> None:
         await smtp.noop()
 
 
-async def test_the_null_reverse_path_is_a_sender(cut_client: Any) -> None:
-    async with cut_client("""
+async def test_the_null_reverse_path_is_a_sender() -> None:
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250 mx
@@ -188,8 +188,8 @@ async def test_the_null_reverse_path_is_a_sender(cut_client: Any) -> None:
         await smtp.mail("", None)
 
 
-async def test_an_address_beyond_ascii_asks_for_smtputf8(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
+async def test_an_address_beyond_ascii_asks_for_smtputf8() -> None:
+    async with client(f"""{ANNOUNCED}
         C: MAIL FROM:<\u00fc@x.example> SMTPUTF8
         S: 250 ok
         C: RCPT TO:<\u00fc@y.example>
@@ -363,11 +363,9 @@ class Reader:
     ],
     ids=["file", "read", "iterator", "generator", "list", "tuple", "async generator"],
 )
-async def test_data_takes_whatever_gives_octets(
-    cut_client: Any, make: Callable[[], Any]
-) -> None:
+async def test_data_takes_whatever_gives_octets(make: Callable[[], Any]) -> None:
     """A10, A20: in the same form as the whole."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: DATA
         S: 354 go
@@ -396,8 +394,8 @@ async def test_a_stream_that_cannot_be_sent_has_no_dot(line: Any) -> None:
         assert not smtp.is_connected
 
 
-async def test_a_stream_is_not_read_where_data_is_refused(cut_client: Any) -> None:
-    async with cut_client("""
+async def test_a_stream_is_not_read_where_data_is_refused() -> None:
+    async with client("""
         S: 220 hi
         C: DATA
         S: 503 first MAIL

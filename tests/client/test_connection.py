@@ -183,11 +183,9 @@ async def test_closing_twice_is_closing(scripts: list[str], enter: Call) -> None
         assert (smtp.greeting, smtp.transport) == (None, None)
 
 
-async def test_connecting_twice_is_an_error_that_leaves_the_session(
-    cut_client: Any,
-) -> None:
+async def test_connecting_twice_is_an_error_that_leaves_the_session() -> None:
     """E23: connected, connect."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -313,9 +311,9 @@ async def test_closing_ends_what_another_task_waits_for() -> None:
                 await task
 
 
-async def test_a_task_is_told_that_it_would_wait_for_itself(cut_client: Any) -> None:
+async def test_a_task_is_told_that_it_would_wait_for_itself() -> None:
     """E23: within a pipeline's block, every method of the client."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250 mx
@@ -330,9 +328,9 @@ async def test_a_task_is_told_that_it_would_wait_for_itself(cut_client: Any) -> 
             await pipeline.noop()
 
 
-async def test_a_turn_begins_when_no_reply_is_owed(cut_client: Any) -> None:
+async def test_a_turn_begins_when_no_reply_is_owed() -> None:
     """E23: what a cancelled caller left is read first."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: VRFY one
         S: 250 one
@@ -391,8 +389,8 @@ async def test_a_session_begins_with_220_and_nothing_else(
         await smtp.close()
 
 
-async def test_a_refusing_greeting_is_told_with_code_and_text(cut_serve: Any) -> None:
-    async with cut_serve("""
+async def test_a_refusing_greeting_is_told_with_code_and_text() -> None:
+    async with serve("""
         S: 554-no mail here
         S: 554 go away
         """) as server:

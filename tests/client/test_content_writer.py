@@ -135,10 +135,10 @@ def begun(*extensions: str) -> str:
     return f"{hello}{mail}{rcpt}S: 250 ok\n"
 
 
-async def test_a_stream_is_sent_as_its_content_would_be_whole(cut_client: Any) -> None:
+async def test_a_stream_is_sent_as_its_content_would_be_whole() -> None:
     """Dots are doubled and lines are ended wherever the chunks are cut."""
     script = f"{HELLO}C: DATA\nS: 354 go\nC: a\nC: ..\nC: ..b\nC: .\nS: 250 taken"
-    async with cut_client(script) as smtp:
+    async with client(script) as smtp:
         await smtp.ehlo()
         source = Source(b"a", b"\n", b".", b"\r", b"\n", b"", b".b")
         assert await smtp.data(source.over_time()) == (250, "taken")
@@ -165,9 +165,7 @@ async def test_content_may_be_empty(is_chunked: bool, make: Any) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_without_pipelining_each_chunk_waits_for_its_reply(
-    cut_client: Any,
-) -> None:
+async def test_without_pipelining_each_chunk_waits_for_its_reply() -> None:
     script = f"""{begun("CHUNKING")}\
 C: BDAT 3
 C: a
@@ -175,13 +173,13 @@ S: 250 3 octets
 C: BDAT 3 LAST
 C: b
 S: 250 taken"""
-    async with cut_client(script, chunking=True) as smtp:
+    async with client(script, chunking=True) as smtp:
         chunks = Source(b"a\r\n", b"b\r\n").over_time()
         assert (await smtp.sendmail(*ADDRESSES, chunks)).reply.message == "taken"
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_chunks_do_not_wait_for_each_other_but_some_do(cut_client: Any) -> None:
+async def test_chunks_do_not_wait_for_each_other_but_some_do() -> None:
     """No more are on their way than the server has been seen to answer, and a few."""
     chunk, reply = "C: BDAT 3\nC: a\n", "S: 250 3 octets\n"
     script = "".join(
@@ -194,15 +192,15 @@ async def test_chunks_do_not_wait_for_each_other_but_some_do(cut_client: Any) ->
             "S: 250 taken",
         )
     )
-    async with cut_client(script, chunking=True) as smtp:
+    async with client(script, chunking=True) as smtp:
         chunks = Source(*[b"a\r\n"] * (MAX_CHUNKS + 4)).over_time()
         assert (await smtp.sendmail(*ADDRESSES, chunks)).reply.message == "taken"
 
 
-async def test_the_next_commands_leave_with_the_final_dot(cut_client: Any) -> None:
+async def test_the_next_commands_leave_with_the_final_dot() -> None:
     """RFC 2920 3.1: and their replies come after the final one."""
     script = "S: 220 hi\nC: DATA\nS: 354 go\nC: hi\nC: .\nC: NOOP\nS: 250 a\nS: 250 b"
-    async with cut_client(script) as smtp:
+    async with client(script) as smtp:
         protocol = smtp._connection.protocol
         await protocol.ask(b"DATA\r\n", None, "DATA")
         lines, waiter = group_of([b"NOOP\r\n"], 5, 5)

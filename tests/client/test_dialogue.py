@@ -39,18 +39,18 @@ def is_due(smtp: SMTP, what: str) -> Callable[[], bool]:
 # Replies
 
 
-async def test_a_3yz_where_nobody_goes_on_ends_the_connection(cut_client: Any) -> None:
+async def test_a_3yz_where_nobody_goes_on_ends_the_connection() -> None:
     """D22: the server waits for what nobody will send."""
     script = f"{HELLO}C: MAIL FROM:<a@x.example>\nS: 354 go ahead\nC: <hangup>"
-    async with cut_client(script) as smtp:
+    async with client(script) as smtp:
         with pytest.raises(SMTPProtocolError, match="354 is no reply to MAIL"):
             await smtp.mail("a@x.example")
         assert not smtp.is_connected
 
 
-async def test_a_group_gives_its_replies_together(cut_client: Any) -> None:
+async def test_a_group_gives_its_replies_together() -> None:
     """F04: refusals are replies, and all of them are waited for."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: RSET
         C: NOOP
@@ -190,20 +190,20 @@ async def test_only_what_happens_after_the_dot_leaves_the_mail_unknown(
         assert b"\r\n.\r\n" not in content
 
 
-async def test_the_unknown_has_its_reason_as_its_cause(cut_client: Any) -> None:
+async def test_the_unknown_has_its_reason_as_its_cause() -> None:
     """E11: and says so."""
     script = f"{HELLO}C: DATA\nS: 354 go\nC: hi\nC: .\nS: <close>"
-    async with cut_client(script) as smtp:
+    async with client(script) as smtp:
         await smtp.ehlo()
         with pytest.raises(SMTPDeliveryUnknownError, match="the server closed") as info:
             await smtp.data("hi\r\n")
         assert isinstance(info.value.__cause__, SMTPConnectionLostError)
 
 
-async def test_a_421_to_the_dot_is_a_no(cut_client: Any) -> None:
+async def test_a_421_to_the_dot_is_a_no() -> None:
     """E11, D14: the server has answered."""
     script = f"{HELLO}C: DATA\nS: 354 go\nC: hi\nC: .\nS: 421 bye\nC: <hangup>"
-    async with cut_client(script) as smtp:
+    async with client(script) as smtp:
         await smtp.ehlo()
         with pytest.raises(SMTPConnectionLostError, match="421 bye") as info:
             await smtp.data("hi\r\n")

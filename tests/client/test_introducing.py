@@ -8,7 +8,7 @@ import ssl
 from typing import Any
 
 import pytest
-from conversation import client
+from conversation import client, serve
 
 from smtplibaio import (
     SMTP,
@@ -165,8 +165,8 @@ async def test_a_name_over_ipv6_is_a_tagged_literal(
 # Introduction
 
 
-async def test_what_ehlo_announces_is_known(cut_client: Any) -> None:
-    async with cut_client("""
+async def test_what_ehlo_announces_is_known() -> None:
+    async with client("""
         S: 220-mx.example
         S: 220 at your service
         C: EHLO client.example
@@ -193,9 +193,9 @@ async def test_what_ehlo_announces_is_known(cut_client: Any) -> None:
         assert isinstance(smtp.transport, asyncio.Transport)
 
 
-async def test_helo_takes_the_extensions_back(cut_client: Any) -> None:
+async def test_helo_takes_the_extensions_back() -> None:
     """D18: after HELO there are none."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -212,9 +212,9 @@ async def test_helo_takes_the_extensions_back(cut_client: Any) -> None:
         assert smtp.extensions == {}
 
 
-async def test_the_name_may_be_another_for_once(cut_client: Any) -> None:
+async def test_the_name_may_be_another_for_once() -> None:
     """A03: ehlo(name)."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO other.example
         S: 250 mx
@@ -232,10 +232,8 @@ async def test_the_name_may_be_another_for_once(cut_client: Any) -> None:
     "code",
     [pytest.param(code, id=f"D18-{code}") for code in (500, 501, 502, 503, 550, 554)],
 )
-async def test_a_server_that_knows_no_ehlo_is_told_helo(
-    cut_client: Any, code: int
-) -> None:
-    async with cut_client(f"""
+async def test_a_server_that_knows_no_ehlo_is_told_helo(code: int) -> None:
+    async with client(f"""
         S: 220 hi
         C: EHLO client.example
         S: {code} what?
@@ -277,11 +275,9 @@ async def test_helo_is_no_answer_to_another_failure(
         assert smtp.last_ehlo_response == (None, None)
 
 
-async def test_a_server_that_knows_neither_is_asked_again_next_time(
-    cut_client: Any,
-) -> None:
+async def test_a_server_that_knows_neither_is_asked_again_next_time() -> None:
     """D18: both refused."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 502 what?
@@ -296,9 +292,9 @@ async def test_a_server_that_knows_neither_is_asked_again_next_time(
         assert smtp.supports_esmtp
 
 
-async def test_a_refused_ehlo_is_the_callers_affair(cut_client: Any) -> None:
+async def test_a_refused_ehlo_is_the_callers_affair() -> None:
     """D18: only where the library introduces itself does it say HELO by itself."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 502 what?
@@ -311,8 +307,8 @@ async def test_a_refused_ehlo_is_the_callers_affair(cut_client: Any) -> None:
 # Leaving
 
 
-async def test_quit_waits_for_the_reply(cut_client: Any) -> None:
-    async with cut_client("""
+async def test_quit_waits_for_the_reply() -> None:
+    async with client("""
         S: 220 hi
         C: QUIT
         S: 221-so long
@@ -336,10 +332,8 @@ async def test_a_server_that_just_closes_has_said_221(direction: str) -> None:
 
 
 @pytest.mark.parametrize("answer", ["421 timed out before", "500 what?"])
-async def test_quit_gives_the_reply_whatever_it_says(
-    cut_client: Any, answer: str
-) -> None:
-    async with cut_client(f"""
+async def test_quit_gives_the_reply_whatever_it_says(answer: str) -> None:
+    async with client(f"""
         S: 220 hi
         C: QUIT
         S: {answer}
@@ -388,8 +382,8 @@ async def test_quit_within_tls_counts_a_close_as_221_too(
         assert not smtp.is_encrypted
 
 
-async def test_closing_forgets_what_was_learnt(cut_client: Any) -> None:
-    async with cut_client("""
+async def test_closing_forgets_what_was_learnt() -> None:
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -424,7 +418,7 @@ async def test_a_failed_connect_knows_no_greeting_of_the_connection_before(
         assert smtp.extensions == {}
 
 
-async def test_leaving_the_block_in_anger_says_quit_too(cut_serve: Any) -> None:
+async def test_leaving_the_block_in_anger_says_quit_too() -> None:
     class UnrelatedError(Exception):
         pass
 
@@ -433,7 +427,7 @@ async def test_leaving_the_block_in_anger_says_quit_too(cut_serve: Any) -> None:
             await smtp.noop()
             raise UnrelatedError
 
-    async with cut_serve("""
+    async with serve("""
         S: 220 hi
         C: NOOP
         S: 250 ok

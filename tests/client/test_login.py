@@ -32,8 +32,6 @@ from smtplibaio.client.login import MAX_CHALLENGES, check_cleartext
 from smtplibaio.sasl import CramMD5, Login, Plain
 from smtplibaio.wire.opening import is_local
 
-CutClient = Callable[..., Any]
-
 
 def b64(text: str | bytes) -> str:
     return b64encode(text.encode() if isinstance(text, str) else text).decode()
@@ -104,8 +102,8 @@ C: dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw"""
         pytest.param(("AUTH CRAM-MD5", CRAM_DIALOGUE), id="RFC 2195"),
     ],
 )
-async def test_a_user_logs_in(cut_client: CutClient, lines: tuple[str, str]) -> None:
-    async with cut_client(script(*lines, "S: 235 2.7.0 welcome", *NOOP)) as smtp:
+async def test_a_user_logs_in(lines: tuple[str, str]) -> None:
+    async with client(script(*lines, "S: 235 2.7.0 welcome", *NOOP)) as smtp:
         reply = await smtp.auth("tim", "tanstaaftanstaaf")
         assert reply == (235, "2.7.0 welcome")
         assert await smtp.noop() == (250, "noop")
@@ -125,13 +123,11 @@ async def test_a_user_logs_in(cut_client: CutClient, lines: tuple[str, str]) -> 
     ],
     ids=repr,
 )
-async def test_login_answers_any_two_prompts(
-    cut_client: CutClient, prompts: tuple[str, str]
-) -> None:
+async def test_login_answers_any_two_prompts(prompts: tuple[str, str]) -> None:
     """C03: the first gets the user name, the second the password."""
     lines = ["C: AUTH LOGIN", f"S: 334 {prompts[0]}", "C: " + b64("tim")]
     lines += [f"S: 334 {prompts[1]}", "C: " + b64("hunter2"), "S: 235 ok"]
-    async with cut_client(script("AUTH LOGIN", *lines)) as smtp:
+    async with client(script("AUTH LOGIN", *lines)) as smtp:
         assert (await smtp.auth("tim", "hunter2")).code == 235
 
 
@@ -142,11 +138,11 @@ async def test_a_334_may_have_no_text_at_all() -> None:
         assert (await smtp.auth("tim", "hunter2")).code == 235
 
 
-async def test_login_has_no_answer_to_a_third_prompt(cut_client: CutClient) -> None:
+async def test_login_has_no_answer_to_a_third_prompt() -> None:
     """C03: the exchange is cancelled, in step."""
     lines = ["C: AUTH LOGIN", "S: 334 ", "C: dGlt", "S: 334 ", "C: aHVudGVyMg=="]
     lines += ["S: 334 ", "C: *", "S: 501 cancelled", *NOOP]
-    async with cut_client(script("AUTH LOGIN", *lines)) as smtp:
+    async with client(script("AUTH LOGIN", *lines)) as smtp:
         error = await refused(smtp)
         assert isinstance(error, SMTPAuthenticationError)
         assert "LOGIN has nothing to say" in str(error)
@@ -198,11 +194,11 @@ async def test_credentials_that_cannot_be_sent_cost_no_octet(
     ],
 )
 async def test_a_password_is_tried_once_a_kind(
-    cut_client: CutClient, offered: str, options: dict[str, Any], tried: list[str]
+    offered: str, options: dict[str, Any], tried: list[str]
 ) -> None:
     """C02: after the 535 to PLAIN never LOGIN, lest the account be locked."""
     lines = [voice for line in tried for voice in (f"C: {line}", "S: 535 5.7.8 no")]
-    async with cut_client(script(f"AUTH {offered}", *lines, *NOOP)) as smtp:
+    async with client(script(f"AUTH {offered}", *lines, *NOOP)) as smtp:
         with pytest.raises(SMTPLoginError) as caught:
             await smtp.auth("tim", "hunter2", **options)
         names = [error.mechanism for error in caught.value.exceptions]  # type: ignore[attr-defined]
@@ -211,11 +207,11 @@ async def test_a_password_is_tried_once_a_kind(
         await smtp.noop()
 
 
-async def test_the_next_kind_is_tried_after_a_refusal(cut_client: CutClient) -> None:
+async def test_the_next_kind_is_tried_after_a_refusal() -> None:
     """C02: a server may offer what it cannot do."""
     lines = ["C: AUTH CRAM-MD5", "S: 504 what?"]
     lines += ["C: AUTH PLAIN AHRpbQBodW50ZXIy", "S: 235 ok"]
-    async with cut_client(script("AUTH PLAIN CRAM-MD5", *lines)) as smtp:
+    async with client(script("AUTH PLAIN CRAM-MD5", *lines)) as smtp:
         assert await smtp.auth("tim", "hunter2") == (235, "ok")
 
 
@@ -255,11 +251,11 @@ async def test_where_no_mechanism_fits_none_is_tried(
     ],
 )
 async def test_a_refusal_says_what_is_missing(
-    cut_client: CutClient, reply: str, is_transient: bool, hint: str
+    reply: str, is_transient: bool, hint: str
 ) -> None:
     """C13, C14: RFC 4954 6; a 503 to the first AUTH is no success."""
     lines = ["C: AUTH PLAIN AHRpbQBodW50ZXIy", f"S: {reply}", *NOOP]
-    async with cut_client(script("AUTH PLAIN", *lines)) as smtp:
+    async with client(script("AUTH PLAIN", *lines)) as smtp:
         with pytest.raises(SMTPLoginError, match=hint) as caught:
             await smtp.auth("tim", "hunter2")
         assert caught.value.is_transient is is_transient
@@ -273,10 +269,10 @@ async def test_a_refusal_says_what_is_missing(
 
 
 @pytest.mark.parametrize("reply", ["250 ok", "220 hi", "221 bye", "354 go"])
-async def test_nothing_but_235_is_success(cut_client: CutClient, reply: str) -> None:
+async def test_nothing_but_235_is_success(reply: str) -> None:
     """C13: and what is neither yes nor no ends the connection."""
     lines = ["C: AUTH PLAIN AHRpbQBodW50ZXIy", f"S: {reply}"]
-    async with cut_client(script("AUTH PLAIN", *lines)) as smtp:
+    async with client(script("AUTH PLAIN", *lines)) as smtp:
         with pytest.raises(SMTPProtocolError, match="is no reply to AUTH"):
             await smtp.auth("tim", "hunter2")
         assert not smtp.is_connected
@@ -293,12 +289,12 @@ async def test_nothing_but_235_is_success(cut_client: CutClient, reply: str) -> 
     ids=["LOGIN", "LOGIN after one prompt", "CRAM-MD5", "never done"],
 )
 async def test_235_before_the_mechanism_is_done_is_not_believed(
-    cut_client: CutClient, make: Callable[[], Any], lines: list[str]
+    make: Callable[[], Any], lines: list[str]
 ) -> None:
     mechanism = make()
     name = mechanism.name
     text = script(f"AUTH {name}", f"C: AUTH {name}", *lines, "S: 235 welcome")
-    async with cut_client(text) as smtp:
+    async with client(text) as smtp:
         with pytest.raises(SMTPProtocolError, match=f"235 before {name} is done"):
             await smtp.authenticate(mechanism)
         assert not smtp.is_connected
@@ -312,12 +308,10 @@ async def test_235_before_the_mechanism_is_done_is_not_believed(
     ["abc", "!!!!", "Username:", "\udcff", "VXNl cm5h", "=", "A===", "VXNlcm5hbWU6 "],
     ids=ascii,
 )
-async def test_a_challenge_that_is_no_base64_is_cancelled(
-    cut_client: CutClient, challenge: str
-) -> None:
+async def test_a_challenge_that_is_no_base64_is_cancelled(challenge: str) -> None:
     """C05: the server reads no later command as an answer."""
     lines = ["C: AUTH CRAM-MD5", f"S: 334 {challenge}", "C: *", "S: 501 ok", *NOOP]
-    async with cut_client(script("AUTH CRAM-MD5", *lines)) as smtp:
+    async with client(script("AUTH CRAM-MD5", *lines)) as smtp:
         error = await refused(smtp)
         assert isinstance(error, SMTPAuthenticationError)
         assert str(error).startswith("AUTH CRAM-MD5 failed: 501 cancelled by the")
@@ -335,11 +329,11 @@ async def test_a_challenge_has_one_line() -> None:
 
 @pytest.mark.parametrize("reply", ["235 welcome", "334 ", "250 ok", "354 go"])
 async def test_a_cancelled_exchange_is_refused_or_the_connection_ends(
-    cut_client: CutClient, reply: str
+    reply: str,
 ) -> None:
     """C05: nobody knows what else the server waits for."""
     lines = ["C: AUTH CRAM-MD5", "S: 334 !", "C: *", f"S: {reply}"]
-    async with cut_client(script("AUTH CRAM-MD5", *lines)) as smtp:
+    async with client(script("AUTH CRAM-MD5", *lines)) as smtp:
         with pytest.raises(SMTPProtocolError, match="no reply to a cancelled AUTH"):
             await smtp.auth("tim", "hunter2")
         with pytest.raises(SMTPConnectionLostError):
@@ -349,21 +343,21 @@ async def test_a_cancelled_exchange_is_refused_or_the_connection_ends(
 CHALLENGES = ["S: 334 eA==", "C: eA=="] * MAX_CHALLENGES
 
 
-async def test_so_many_challenges_are_answered(cut_client: CutClient) -> None:
+async def test_so_many_challenges_are_answered() -> None:
     """C06: and the reply to the last answer is judged like any other."""
     mechanism = Custom(None, [b"x"] * MAX_CHALLENGES)
     lines = ["C: AUTH X-CUSTOM", *CHALLENGES, "S: 235 at last", *NOOP]
-    async with cut_client(script("AUTH X-CUSTOM", *lines)) as smtp:
+    async with client(script("AUTH X-CUSTOM", *lines)) as smtp:
         assert await smtp.authenticate(mechanism) == (235, "at last")
         assert mechanism.challenges == [b"x"] * MAX_CHALLENGES
         await smtp.noop()
 
 
-async def test_one_challenge_more_is_cancelled(cut_client: CutClient) -> None:
+async def test_one_challenge_more_is_cancelled() -> None:
     """C06: a server that asks for ever gets no answer for ever."""
     mechanism = Custom(None, [b"x"] * (MAX_CHALLENGES + 1))
     lines = ["C: AUTH X-CUSTOM", *CHALLENGES, "S: 334 eA==", "C: *", "S: 501 ok", *NOOP]
-    async with cut_client(script("AUTH X-CUSTOM", *lines)) as smtp:
+    async with client(script("AUTH X-CUSTOM", *lines)) as smtp:
         with pytest.raises(SMTPAuthenticationError, match="challenges"):
             await smtp.authenticate(mechanism)
         assert len(mechanism.challenges) == MAX_CHALLENGES
@@ -378,11 +372,11 @@ async def test_one_challenge_more_is_cancelled(cut_client: CutClient) -> None:
     [(b"", "AUTH X-CUSTOM ="), (b"\0", "AUTH X-CUSTOM AA=="), (None, "AUTH X-CUSTOM")],
 )
 async def test_an_initial_response_may_be_empty(
-    cut_client: CutClient, initial: bytes | None, line: str
+    initial: bytes | None, line: str
 ) -> None:
     """C18: "=" is an empty one, nothing is none."""
     lines = [f"C: {line}", "S: 235 ok"]
-    async with cut_client(script("AUTH X-CUSTOM", *lines)) as smtp:
+    async with client(script("AUTH X-CUSTOM", *lines)) as smtp:
         assert await smtp.authenticate(Custom(initial)) == (235, "ok")
 
 
@@ -400,12 +394,10 @@ async def test_a_later_response_may_be_empty() -> None:
     [ValueError("no"), RuntimeError("a\nb"), IndexError(), None, "text", b"x" * 12288],
     ids=lambda answer: repr(answer)[:30],
 )
-async def test_a_mechanism_that_fails_cancels_the_exchange(
-    cut_client: CutClient, answer: Any
-) -> None:
+async def test_a_mechanism_that_fails_cancels_the_exchange(answer: Any) -> None:
     """C05, C17: whatever it raises, and whatever it gives for octets."""
     lines = ["C: AUTH X-CUSTOM", "S: 334 ", "C: *", "S: 501 5.5.0 ok", *NOOP]
-    async with cut_client(script("AUTH X-CUSTOM", *lines)) as smtp:
+    async with client(script("AUTH X-CUSTOM", *lines)) as smtp:
         with pytest.raises(SMTPAuthenticationError) as caught:
             await smtp.authenticate(Custom(None, [answer]))
         assert (caught.value.code, caught.value.mechanism) == (501, "X-CUSTOM")
@@ -455,12 +447,12 @@ class Slow(Custom):
         return super().next(challenge)
 
 
-async def test_a_slow_mechanism_computes_off_the_loop(cut_client: CutClient) -> None:
+async def test_a_slow_mechanism_computes_off_the_loop() -> None:
     """C08: and what it raises there cancels the exchange like anything else."""
     slow, quick = Slow(None, [b"x", ValueError("no")]), Custom(None, [b"x"])
     lines = ["C: AUTH X-CUSTOM", "S: 334 ", "C: eA==", "S: 334 ", "C: *", "S: 501 ok"]
     text = script("AUTH X-CUSTOM", *lines, *lines[:3], "S: 235 ok", *NOOP)
-    async with cut_client(text) as smtp:
+    async with client(text) as smtp:
         with pytest.raises(SMTPAuthenticationError, match="by the client: no"):
             await smtp.authenticate(slow)
         assert slow.thread not in (0, threading.get_ident())
@@ -470,12 +462,12 @@ async def test_a_slow_mechanism_computes_off_the_loop(cut_client: CutClient) -> 
 
 @pytest.mark.parametrize("kind", [Custom, Slow])
 async def test_a_server_that_a_mechanism_does_not_trust_is_left(
-    cut_client: CutClient, kind: type[Custom]
+    kind: type[Custom],
 ) -> None:
     """C07: without a "*", and without another mechanism."""
     mechanism = kind(None, [SMTPProtocolError("it has not proved itself")])
     lines = ["C: AUTH X-CUSTOM", "S: 334 ", "C: <hangup>"]
-    async with cut_client(script("AUTH X-CUSTOM", *lines)) as smtp:
+    async with client(script("AUTH X-CUSTOM", *lines)) as smtp:
         with pytest.raises(SMTPProtocolError, match="has not proved itself"):
             await smtp.authenticate(mechanism)
         with pytest.raises(SMTPConnectionLostError, match="has not proved itself"):
@@ -498,9 +490,7 @@ async def test_what_a_mechanism_was_told_is_on_the_exception() -> None:
 
 
 @pytest.mark.parametrize("excess", [0, 1])
-async def test_a_long_initial_response_waits_for_its_prompt(
-    cut_client: CutClient, excess: int
-) -> None:
+async def test_a_long_initial_response_waits_for_its_prompt(excess: int) -> None:
     """C17: 512 octets of AUTH and no more (RFC 4954 4)."""
     response = b"x" * (3 * ((512 - len("AUTH X-CUSTOM \r\n")) // 4) + 3 * excess)
     encoded = b64(response)
@@ -508,7 +498,7 @@ async def test_a_long_initial_response_waits_for_its_prompt(
     lines = [f"C: AUTH X-CUSTOM {encoded}"]
     if excess:
         lines = ["C: AUTH X-CUSTOM", "S: 334 ", f"C: {encoded}"]
-    async with cut_client(script("AUTH X-CUSTOM", *lines, "S: 235 ok")) as smtp:
+    async with client(script("AUTH X-CUSTOM", *lines, "S: 235 ok")) as smtp:
         assert await smtp.authenticate(Custom(response)) == (235, "ok")
 
 
@@ -533,11 +523,11 @@ async def test_no_line_is_longer_than_12288_octets() -> None:
 # When AUTH is right
 
 
-async def test_a_session_logs_in_once(cut_client: CutClient) -> None:
+async def test_a_session_logs_in_once() -> None:
     """C13, C20: the second time costs no octet; another EHLO changes nothing."""
     lines = ["C: AUTH PLAIN AHRpbQBodW50ZXIy", "S: 235 ok"]
     lines += ["C: EHLO client.example", "S: 250-mx", "S: 250 AUTH PLAIN", *NOOP]
-    async with cut_client(script("AUTH PLAIN", *lines)) as smtp:
+    async with client(script("AUTH PLAIN", *lines)) as smtp:
         await smtp.auth("tim", "hunter2")
         with pytest.raises(SMTPArgumentError, match="authenticated already"):
             await smtp.auth("tim", "hunter2")
@@ -547,11 +537,11 @@ async def test_a_session_logs_in_once(cut_client: CutClient) -> None:
         await smtp.noop()
 
 
-async def test_there_is_no_auth_within_a_transaction(cut_client: CutClient) -> None:
+async def test_there_is_no_auth_within_a_transaction() -> None:
     """C20: RFC 4954 4."""
     lines = ["C: MAIL FROM:<a@x.example>", "S: 250 ok", "C: RSET", "S: 250 ok"]
     lines += ["C: AUTH PLAIN AHRpbQBodW50ZXIy", "S: 235 ok"]
-    async with cut_client(script("AUTH PLAIN", *lines)) as smtp:
+    async with client(script("AUTH PLAIN", *lines)) as smtp:
         await smtp.mail("a@x.example")
         with pytest.raises(SMTPArgumentError, match="within a mail transaction"):
             await smtp.auth("tim", "hunter2")
@@ -559,13 +549,13 @@ async def test_there_is_no_auth_within_a_transaction(cut_client: CutClient) -> N
         await smtp.auth("tim", "hunter2")
 
 
-async def test_what_is_not_offered_is_not_tried(cut_client: CutClient) -> None:
+async def test_what_is_not_offered_is_not_tried() -> None:
     """C20: neither AUTH nor a mechanism of it."""
-    async with cut_client(script("SIZE", *NOOP)) as smtp:
+    async with client(script("SIZE", *NOOP)) as smtp:
         with pytest.raises(SMTPCommandNotSupportedError, match="AUTH"):
             await smtp.auth("tim", "hunter2")
         await smtp.noop()
-    async with cut_client(script("AUTH PLAIN", *NOOP)) as smtp:
+    async with client(script("AUTH PLAIN", *NOOP)) as smtp:
         with pytest.raises(SMTPCommandNotSupportedError, match="AUTH X-CUSTOM"):
             await smtp.authenticate(Custom(b""))
         await smtp.noop()
@@ -628,11 +618,11 @@ async def test_a_server_that_echoes_a_secret_does_not_make_it_known(
     assert [part for part in PARTS if part in text] == []
 
 
-async def test_responses_are_hidden_like_passwords(cut_client: CutClient) -> None:
+async def test_responses_are_hidden_like_passwords() -> None:
     """C16: a caller's mechanism need not say what is secret in them."""
     lines = ["C: AUTH X-CUSTOM dG9rZW4=", "S: 334 ", "C: dG9rZW5zIQ=="]
     lines += ["S: 535 token DG9RZW4= Tokens! dG9rZW5zIQ=="]
-    async with cut_client(script("AUTH X-CUSTOM", *lines)) as smtp:
+    async with client(script("AUTH X-CUSTOM", *lines)) as smtp:
         with pytest.raises(SMTPAuthenticationError) as caught:
             await smtp.authenticate(Custom(b"token", [b"tokens!"]))
     assert caught.value.message == "*** *** *** ***"

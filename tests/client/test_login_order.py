@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,8 +20,6 @@ from smtplibaio import (
     SMTPProtocolError,
 )
 from smtplibaio.sasl import Anonymous, CramMD5, External, Plain
-
-CutClient = Callable[..., Any]
 
 NOOP = ("C: NOOP", "S: 250 noop")
 PLAIN = "C: AUTH PLAIN AHRpbQBodW50ZXIy"
@@ -56,21 +53,17 @@ def tried(error: SMTPLoginError) -> list[str]:
 
 @pytest.mark.parametrize("code", [500, 502, 504])
 async def test_a_code_that_judges_no_password_lets_the_next_name_be_tried(
-    cut_client: CutClient, code: int
+    code: int,
 ) -> None:
     """S74, C02: LOGIN after PLAIN, though it is the same password."""
     text = script("AUTH PLAIN LOGIN", PLAIN, f"S: {code} what?", *DIALOGUE)
-    async with cut_client(text + "\nS: 235 ok") as smtp:
+    async with client(text + "\nS: 235 ok") as smtp:
         assert await smtp.auth("tim", "hunter2") == (235, "ok")
 
 
-async def test_login_never_follows_a_plain_that_was_judged(
-    cut_client: CutClient,
-) -> None:
+async def test_login_never_follows_a_plain_that_was_judged() -> None:
     """C02: a server counts the wrong passwords."""
-    async with cut_client(
-        script("AUTH PLAIN LOGIN", PLAIN, "S: 535 no", *NOOP)
-    ) as smtp:
+    async with client(script("AUTH PLAIN LOGIN", PLAIN, "S: 535 no", *NOOP)) as smtp:
         assert tried(await failed(smtp)) == ["PLAIN"]
         await smtp.noop()
 
@@ -94,10 +87,10 @@ async def test_a_kind_that_was_judged_is_passed_over_in_the_callers_order_too() 
 
 
 @pytest.mark.parametrize("code", [432, 450, 454, 501, 503, 530, 534, 538, 550, 571])
-async def test_any_other_code_stops(cut_client: CutClient, code: int) -> None:
+async def test_any_other_code_stops(code: int) -> None:
     """S84: what the server has against this login, it has against the next, too."""
     lines = ["C: AUTH CRAM-MD5", f"S: {code} not now", *NOOP]
-    async with cut_client(script("AUTH PLAIN CRAM-MD5", *lines)) as smtp:
+    async with client(script("AUTH PLAIN CRAM-MD5", *lines)) as smtp:
         error = await failed(smtp)
         assert tried(error) == ["CRAM-MD5"]
         assert error.is_transient is (code < 500)
@@ -107,11 +100,11 @@ async def test_any_other_code_stops(cut_client: CutClient, code: int) -> None:
 
 @pytest.mark.parametrize("code", [454, 501, 504])
 async def test_a_digest_that_the_server_cannot_check_is_followed_by_another_kind(
-    cut_client: CutClient, code: int
+    code: int,
 ) -> None:
     """S68: CRAM-MD5 is offered, and fails for everybody."""
     lines = [*CRAM, f"S: {code} no", PLAIN, "S: 235 ok"]
-    async with cut_client(script("AUTH PLAIN CRAM-MD5", *lines)) as smtp:
+    async with client(script("AUTH PLAIN CRAM-MD5", *lines)) as smtp:
         assert await smtp.auth("tim", "hunter2") == (235, "ok")
 
 
@@ -159,9 +152,9 @@ async def test_a_refusal_is_told_whatever_ends_the_connection_after_it(
         assert isinstance(error.__cause__, SMTPConnectionLostError)
 
 
-async def test_a_loss_before_any_refusal_is_a_loss(cut_client: CutClient) -> None:
+async def test_a_loss_before_any_refusal_is_a_loss() -> None:
     text = script("AUTH CRAM-MD5 PLAIN", "C: AUTH CRAM-MD5", "S: <close>")
-    async with cut_client(text) as smtp:
+    async with client(text) as smtp:
         with pytest.raises(SMTPConnectionLostError):
             await smtp.auth("tim", "hunter2")
 
@@ -192,12 +185,10 @@ async def test_a_refused_token_is_told_though_the_server_hangs_up() -> None:
     ["Username:", "", "!", "VXNlcm5hbWU", "Benutzername f\u00fcr die Anmeldung?", "="],
     ids=ascii,
 )
-async def test_prompts_of_login_are_answered_by_position(
-    cut_client: CutClient, prompt: str
-) -> None:
+async def test_prompts_of_login_are_answered_by_position(prompt: str) -> None:
     """S64, C03: "the contents of both challenges SHOULD be ignored"."""
     lines = [f"S: 334 {prompt}" if line == "S: 334 " else line for line in DIALOGUE]
-    async with cut_client(script("AUTH LOGIN", *lines, "S: 235 ok", *NOOP)) as smtp:
+    async with client(script("AUTH LOGIN", *lines, "S: 235 ok", *NOOP)) as smtp:
         assert await smtp.auth("tim", "hunter2") == (235, "ok")
         await smtp.noop()
 
@@ -205,12 +196,10 @@ async def test_prompts_of_login_are_answered_by_position(
 RESPONSE = PLAIN.rsplit(maxsplit=1)[-1]
 
 
-async def test_plain_is_said_again_where_the_server_asks_again(
-    cut_client: CutClient,
-) -> None:
+async def test_plain_is_said_again_where_the_server_asks_again() -> None:
     """S67: a server that passes over the initial response."""
     lines = [PLAIN, "S: 334 ", f"C: {RESPONSE}", "S: 235 ok", *NOOP]
-    async with cut_client(script("AUTH PLAIN", *lines)) as smtp:
+    async with client(script("AUTH PLAIN", *lines)) as smtp:
         assert await smtp.auth("tim", "hunter2") == (235, "ok")
         await smtp.noop()
 

@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from conversation import serve
+from conversation import serve, session
 
 from smtplibaio import (
     SMTP,
@@ -63,17 +63,17 @@ each_way = pytest.mark.parametrize("send", [send_one, send_a_message, send_many]
 
 
 @each_way
-async def test_a_mail_is_one_transaction(cut_session: Any, send: Any) -> None:
-    async with cut_session(HELLO, MAIL, NOOP) as smtp:
+async def test_a_mail_is_one_transaction(send: Any) -> None:
+    async with session(HELLO, MAIL, NOOP) as smtp:
         await send(smtp)
         await smtp.noop()
 
 
 @each_way
 async def test_a_transaction_that_was_begun_by_hand_is_forgotten_first(
-    cut_session: Any, send: Any
+    send: Any,
 ) -> None:
-    async with cut_session(HELLO, BEGUN, RSET, MAIL, MAIL) as smtp:
+    async with session(HELLO, BEGUN, RSET, MAIL, MAIL) as smtp:
         await smtp.mail("z@x.example")
         await send(smtp)
         await send(smtp)
@@ -81,11 +81,11 @@ async def test_a_transaction_that_was_begun_by_hand_is_forgotten_first(
 
 @each_way
 async def test_a_session_that_cannot_forget_a_transaction_sends_no_mail(
-    cut_session: Any, send: Any
+    send: Any,
 ) -> None:
     """And whoever comes next has the turn, and tries it again."""
     refused = "C: RSET\nS: 451 later\n"
-    async with cut_session(HELLO, BEGUN, refused, RSET, MAIL) as smtp:
+    async with session(HELLO, BEGUN, refused, RSET, MAIL) as smtp:
         await smtp.mail("z@x.example")
         with pytest.raises(SMTPCommandFailedError):
             await send(smtp)
@@ -101,17 +101,15 @@ async def test_without_a_connection_no_mail_is_sent(send: Any) -> None:
 @each_way
 @pytest.mark.parametrize("chunking", [None, True, False])
 async def test_content_goes_with_bdat_where_that_was_asked_for(
-    cut_session: Any, send: Any, chunking: bool | None
+    send: Any, chunking: bool | None
 ) -> None:
     script = CHUNK if chunking else MAIL
-    async with cut_session(HELLO, script, chunking=chunking) as smtp:
+    async with session(HELLO, script, chunking=chunking) as smtp:
         await send(smtp)
 
 
 @each_way
-async def test_what_the_server_offers_is_what_its_last_ehlo_said(
-    cut_session: Any, send: Any
-) -> None:
+async def test_what_the_server_offers_is_what_its_last_ehlo_said(send: Any) -> None:
     """F08: it pipelined and took chunks, and does no more."""
     poor = "C: EHLO client.example\nS: 250 mx\n"
     serial = """
@@ -125,15 +123,15 @@ async def test_what_the_server_offers_is_what_its_last_ehlo_said(
         C: .
         S: 250 taken
         """
-    async with cut_session(HELLO, CHUNK, poor, serial, chunking=True) as smtp:
+    async with session(HELLO, CHUNK, poor, serial, chunking=True) as smtp:
         await send(smtp)
         await smtp.ehlo()
         await send(smtp)
 
 
-async def test_what_a_run_was_left_with_is_known(cut_session: Any) -> None:
+async def test_what_a_run_was_left_with_is_known() -> None:
     """The session of a run that has ended owes no RSET."""
-    async with cut_session(HELLO, MAIL, "C: DATA\nS: 503 no", NOOP) as smtp:
+    async with session(HELLO, MAIL, "C: DATA\nS: 503 no", NOOP) as smtp:
         await send_many(smtp)
         with pytest.raises(SMTPCommandFailedError):
             await smtp.data("hi")
@@ -141,25 +139,23 @@ async def test_what_a_run_was_left_with_is_known(cut_session: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["sendmail", "send_mail"])
-async def test_the_result_tells_the_name_of_the_mail(
-    cut_session: Any, name: str
-) -> None:
-    async with cut_session(HELLO, MAIL) as smtp:
+async def test_the_result_tells_the_name_of_the_mail(name: str) -> None:
+    async with session(HELLO, MAIL) as smtp:
         result = await getattr(smtp, name)("a@x.example", ["b@y.example"], b"hi")
         assert result == {}
         assert result.queue_id == "4F2A01"
         assert result.accepted == ["b@y.example"]
 
 
-async def test_options_may_be_none(cut_session: Any) -> None:
-    async with cut_session(HELLO, MAIL, MAIL) as smtp:
+async def test_options_may_be_none() -> None:
+    async with session(HELLO, MAIL, MAIL) as smtp:
         await smtp.sendmail("a@x.example", "b@y.example", "hi", None, None)
         await smtp.send_message(
             "hi", "a@x.example", "b@y.example", mail_options=None, rcpt_options=None
         )
 
 
-async def test_every_parameter_of_a_message_has_its_place(cut_session: Any) -> None:
+async def test_every_parameter_of_a_message_has_its_place() -> None:
     said = MAIL.replace("a@x.example>", "a@x.example> BODY=7BIT RET=HDRS ENVID=id")
     said = said.replace("b@y.example>", "b@y.example> NOTIFY=NEVER ORCPT=rfc822;c@z")
     told: list[tuple[int, int | None]] = []
@@ -172,7 +168,7 @@ async def test_every_parameter_of_a_message_has_its_place(cut_session: Any) -> N
         "progress": lambda *now: told.append(now),
     }
     hello = HELLO.replace("250-DSN", "250-DSN\nS: 250-8BITMIME")
-    async with cut_session(hello, said, said) as smtp:
+    async with session(hello, said, said) as smtp:
         await smtp.send_message("hi", "a@x.example", "b@y.example", **options)
         mails = [Mail("hi", "a@x.example", "b@y.example", **options)]
         assert [o.status async for o in smtp.send_many(mails)] == ["accepted"]
@@ -190,9 +186,9 @@ async def test_every_parameter_of_a_message_has_its_place(cut_session: Any) -> N
     ],
 )
 async def test_what_cannot_be_asked_of_the_server_is_not_sent(
-    cut_session: Any, options: dict[str, Any], error: type[Exception]
+    options: dict[str, Any], error: type[Exception]
 ) -> None:
-    async with cut_session(HELLO, NOOP) as smtp:
+    async with session(HELLO, NOOP) as smtp:
         with pytest.raises(error):
             await smtp.send_message("hi", "a@x.example", "b@y.example", **options)
         mail = Mail("hi", "a@x.example", "b@y.example", **options)
@@ -202,12 +198,10 @@ async def test_what_cannot_be_asked_of_the_server_is_not_sent(
         await smtp.noop()
 
 
-async def test_all_or_nothing_is_nothing_where_one_was_refused(
-    cut_session: Any,
-) -> None:
+async def test_all_or_nothing_is_nothing_where_one_was_refused() -> None:
     """F03: and DATA was not in the group."""
     two = GROUP + "C: RCPT TO:<c@y.example>\nS: 250 ok\nS: 250 ok\nS: 550 no\n"
-    async with cut_session(HELLO, two, RSET, NOOP) as smtp:
+    async with session(HELLO, two, RSET, NOOP) as smtp:
         with pytest.raises(SMTPRecipientRefusedError):
             await smtp.send_message(
                 "hi",
@@ -218,7 +212,7 @@ async def test_all_or_nothing_is_nothing_where_one_was_refused(
         await smtp.noop()
 
 
-async def test_a_message_tells_its_sender_and_recipients(cut_session: Any) -> None:
+async def test_a_message_tells_its_sender_and_recipients() -> None:
     message = EmailMessage()
     message["From"], message["Bcc"] = "a@x.example", "b@y.example"
     message.set_content("hi")
@@ -227,17 +221,15 @@ async def test_a_message_tells_its_sender_and_recipients(cut_session: Any) -> No
         "C: hi",
         f'C: From: a@x.example\nC: Content-Type: text/plain; charset="utf-8"\n{head}',
     )
-    async with cut_session(HELLO, said) as smtp:
+    async with session(HELLO, said) as smtp:
         assert not await smtp.send_message(message)
 
 
 # The pipeline
 
 
-async def test_a_pipeline_belongs_to_its_block_and_leaves_what_it_began(
-    cut_session: Any,
-) -> None:
-    async with cut_session(HELLO, BEGUN, RSET, MAIL) as smtp:
+async def test_a_pipeline_belongs_to_its_block_and_leaves_what_it_began() -> None:
+    async with session(HELLO, BEGUN, RSET, MAIL) as smtp:
         async with smtp.pipeline() as pipeline:
             begun = pipeline.mail("z@x.example")
             with pytest.raises(SMTPConnectionError, match="pipeline"):
@@ -246,11 +238,9 @@ async def test_a_pipeline_belongs_to_its_block_and_leaves_what_it_began(
         await send_one(smtp)
 
 
-async def test_a_pipeline_goes_on_with_what_was_begun_by_hand(
-    cut_session: Any,
-) -> None:
+async def test_a_pipeline_goes_on_with_what_was_begun_by_hand() -> None:
     rest = "C: RCPT TO:<b@y.example>\nC: DATA\nS: 250 ok\nS: 354 go\nC: hi\nC: .\n"
-    async with cut_session(HELLO, BEGUN, rest, "S: 250 taken", MAIL) as smtp:
+    async with session(HELLO, BEGUN, rest, "S: 250 taken", MAIL) as smtp:
         await smtp.mail("z@x.example")
         async with smtp.pipeline() as pipeline:
             pipeline.rcpt("b@y.example")
@@ -260,10 +250,8 @@ async def test_a_pipeline_goes_on_with_what_was_begun_by_hand(
         await send_one(smtp)  # and there is nothing to forget
 
 
-async def test_a_pipeline_that_breaks_off_a_transaction_ends_the_connection(
-    cut_session: Any,
-) -> None:
-    async with cut_session(HELLO, BEGUN, "C: <hangup>") as smtp:
+async def test_a_pipeline_that_breaks_off_a_transaction_ends_the_connection() -> None:
+    async with session(HELLO, BEGUN, "C: <hangup>") as smtp:
         await smtp.mail("z@x.example")
         with pytest.raises(ZeroDivisionError):
             async with smtp.pipeline():

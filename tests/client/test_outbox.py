@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from conversation import session, until
@@ -57,11 +56,9 @@ async def give_next(smtp: SMTP) -> None:
 # Chunks on their way
 
 
-async def test_chunks_wait_for_the_verdicts_and_leave_without_turns(
-    cut_session: Any,
-) -> None:
+async def test_chunks_wait_for_the_verdicts_and_leave_without_turns() -> None:
     """F12, F09: none before the reply to RCPT; nothing before that to BDAT LAST."""
-    async with cut_session(
+    async with session(
         HELLO,
         GROUP,
         """
@@ -95,9 +92,9 @@ async def test_chunks_wait_for_the_verdicts_and_leave_without_turns(
         assert not p.in_transaction
 
 
-async def test_what_is_behind_a_chunk_leaves_with_it(cut_session: Any) -> None:
+async def test_what_is_behind_a_chunk_leaves_with_it() -> None:
     """F09: only BDAT LAST must be the last of its group; RSET clears the chunks."""
-    async with cut_session(
+    async with session(
         HELLO,
         BEGIN,
         """
@@ -129,11 +126,9 @@ async def test_what_is_behind_a_chunk_leaves_with_it(cut_session: Any) -> None:
             assert (await p.bdat(b"ho\n", last=True)).message == "two"
 
 
-async def test_without_pipelining_each_chunk_waits_for_its_reply(
-    cut_session: Any,
-) -> None:
+async def test_without_pipelining_each_chunk_waits_for_its_reply() -> None:
     """F08, F09: the same code, one by one."""
-    async with cut_session(
+    async with session(
         SERIAL,
         """
         C: MAIL FROM:<a@x.example>
@@ -162,7 +157,7 @@ async def test_without_pipelining_each_chunk_waits_for_its_reply(
         assert [c.result().message for c in chunks] == ["one", "two", "three"]
 
 
-async def test_data_and_chunks_take_turns_in_one_pipeline(cut_session: Any) -> None:
+async def test_data_and_chunks_take_turns_in_one_pipeline() -> None:
     """F09: commands ride with a final dot, and wait for the reply to BDAT LAST."""
     data = f"""{GROUP}
         C: DATA
@@ -172,7 +167,7 @@ async def test_data_and_chunks_take_turns_in_one_pipeline(cut_session: Any) -> N
         C: ..
         C: .
     """
-    async with cut_session(
+    async with session(
         HELLO,
         data,
         GROUP,
@@ -196,12 +191,10 @@ async def test_data_and_chunks_take_turns_in_one_pipeline(cut_session: Any) -> N
         assert await outcomes(one, two, three) == [250, 554, 250]
 
 
-async def test_chunks_may_follow_a_transaction_that_was_begun_before(
-    cut_session: Any,
-) -> None:
+async def test_chunks_may_follow_a_transaction_that_was_begun_before() -> None:
     """F12: command by command, whose replies its caller has."""
     begun = "C: MAIL FROM:<a@x.example>\nS: 250 a\nC: RCPT TO:<b@y.example>\nS: 250 b"
-    async with cut_session(
+    async with session(
         HELLO, begun, "C: BDAT 4\nC: hi\nC: BDAT 0 LAST\nS: 250 one\nS: 250 two", NEXT
     ) as smtp:
         await smtp.mail("a@x.example")
@@ -226,7 +219,7 @@ async def test_chunks_may_follow_a_transaction_that_was_begun_before(
     ],
 )
 async def test_chunks_for_nobody_are_not_sent(
-    cut_session: Any, hello: str, mail: int, b: int, c: int, refusal: int
+    hello: str, mail: int, b: int, c: int, refusal: int
 ) -> None:
     """F12: each future has the reply for which it was kept back."""
     lines = [*GROUP.strip().splitlines(), "C: RCPT TO:<c@y.example>"]
@@ -235,7 +228,7 @@ async def test_chunks_for_nobody_are_not_sent(
         said = [*lines, *replies]
     else:
         said = [line for pair in zip(lines, replies, strict=True) for line in pair]
-    async with cut_session(hello, "\n".join(said), "C: RSET\nS: 250 reset") as smtp:
+    async with session(hello, "\n".join(said), "C: RSET\nS: 250 reset") as smtp:
         async with smtp.pipeline() as p:
             begin(p)
             p.rcpt("c@y.example")
@@ -244,9 +237,9 @@ async def test_chunks_for_nobody_are_not_sent(
         assert await outcomes(*chunks) == [refusal, refusal]
 
 
-async def test_no_more_chunks_follow_a_refused_one(cut_session: Any) -> None:
+async def test_no_more_chunks_follow_a_refused_one() -> None:
     """F13: those in flight have their own replies, the others have the refusal."""
-    async with cut_session(
+    async with session(
         HELLO,
         BEGIN,
         """
@@ -273,9 +266,9 @@ async def test_no_more_chunks_follow_a_refused_one(cut_session: Any) -> None:
         await give_next(smtp)
 
 
-async def test_a_refused_last_chunk_is_followed_by_rset(cut_session: Any) -> None:
+async def test_a_refused_last_chunk_is_followed_by_rset() -> None:
     """F12: by the caller's, or by the one with which the next mail begins."""
-    async with cut_session(
+    async with session(
         HELLO,
         BEGIN,
         "C: BDAT 4 LAST\nC: hi\nS: 554 spam\nC: RSET\nS: 250 reset",
@@ -305,11 +298,9 @@ async def test_a_last_chunk_taken_after_a_refused_one_leaves_the_mail_unknown() 
         assert not smtp.is_connected
 
 
-async def test_a_rcpt_between_chunks_is_no_verdict_before_its_reply(
-    cut_session: Any,
-) -> None:
+async def test_a_rcpt_between_chunks_is_no_verdict_before_its_reply() -> None:
     """F12: it comes too late to be one."""
-    async with cut_session(
+    async with session(
         HELLO,
         BEGIN,
         """
@@ -396,11 +387,9 @@ async def test_content_that_is_cut_short_ends_the_connection(
         pytest.param("mail b", "", id="F12-both"),
     ],
 )
-async def test_no_chunk_leaves_without_a_recipient(
-    cut_session: Any, cancelled: str, said: str
-) -> None:
+async def test_no_chunk_leaves_without_a_recipient(cancelled: str, said: str) -> None:
     """F12: nor without MAIL: withdrawn before they left, they had no reply at all."""
-    async with cut_session(HELLO, said, "C: RSET\nS: 250 reset", NEXT) as smtp:
+    async with session(HELLO, said, "C: RSET\nS: 250 reset", NEXT) as smtp:
         async with smtp.pipeline() as p:
             mail, b = begin(p)
             chunks = p.bdat(b"QUIT\n"), p.bdat(b"RSET\n", last=True)
@@ -411,10 +400,8 @@ async def test_no_chunk_leaves_without_a_recipient(
         await give_next(smtp)
 
 
-async def test_a_recipient_withdrawn_among_others_keeps_no_chunk_back(
-    cut_session: Any,
-) -> None:
-    async with cut_session(HELLO, BEGIN, "C: BDAT 4 LAST\nC: hi\nS: 250 taken") as smtp:
+async def test_a_recipient_withdrawn_among_others_keeps_no_chunk_back() -> None:
+    async with session(HELLO, BEGIN, "C: BDAT 4 LAST\nC: hi\nS: 250 taken") as smtp:
         async with smtp.pipeline() as p:
             begin(p)
             p.rcpt("c@y.example").cancel()
@@ -423,12 +410,12 @@ async def test_a_recipient_withdrawn_among_others_keeps_no_chunk_back(
 
 @pytest.mark.parametrize("position", range(3))
 async def test_a_chunk_withdrawn_before_it_left_takes_the_rest_with_it(
-    cut_session: Any, position: int
+    position: int,
 ) -> None:
     """E03: a mail without its middle is none; RSET clears what was sent of it."""
     sent = "".join(f"C: BDAT 3\nC: {n}\n" for n in range(position))
     replies = "".join(f"S: 250 {n}\n" for n in range(position))
-    async with cut_session(
+    async with session(
         HELLO, BEGIN, sent, "C: RSET", replies, "S: 250 reset", NEXT
     ) as smtp:
         async with smtp.pipeline() as p:
@@ -443,11 +430,9 @@ async def test_a_chunk_withdrawn_before_it_left_takes_the_rest_with_it(
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["more", "LAST"])
-async def test_a_chunk_cancelled_later_changes_nothing(
-    cut_session: Any, number: int
-) -> None:
+async def test_a_chunk_cancelled_later_changes_nothing(number: int) -> None:
     """E01: its octets have left, and its reply is read and dropped."""
-    async with cut_session(
+    async with session(
         HELLO,
         BEGIN,
         "C: BDAT 4\nC: hi\nC: BDAT 4 LAST\nC: ho\nS: 250 one\nS: 250 two",
@@ -464,11 +449,9 @@ async def test_a_chunk_cancelled_later_changes_nothing(
         await give_next(smtp)
 
 
-async def test_commands_and_content_withdrawn_in_time_leave_nothing(
-    cut_session: Any,
-) -> None:
+async def test_commands_and_content_withdrawn_in_time_leave_nothing() -> None:
     """E01: DATA with them; and content after a refused DATA has its reply."""
-    async with cut_session(
+    async with session(
         HELLO,
         "C: MAIL FROM:<a@x.example>\nC: DATA\nS: 250 sender\nS: 503 no\nC: RSET\n",
         "S: 250 reset",
@@ -541,11 +524,9 @@ async def test_a_source_that_raises_fails_its_future_and_those_behind_it(
 # Blocks that are broken off
 
 
-async def test_a_refused_chunk_that_was_reset_leaves_the_session(
-    cut_session: Any,
-) -> None:
+async def test_a_refused_chunk_that_was_reset_leaves_the_session() -> None:
     """E01: after RSET there is no transaction that an exception could break."""
-    async with cut_session(
+    async with session(
         HELLO,
         BEGIN,
         "C: BDAT 4\nC: hi\nS: 550 no\nC: RSET\nS: 250 reset",

@@ -38,9 +38,9 @@ def begin_data(p: Pipeline) -> tuple[asyncio.Future[Reply], ...]:
 # Groups
 
 
-async def test_what_is_given_without_awaiting_leaves_together(cut_session: Any) -> None:
+async def test_what_is_given_without_awaiting_leaves_together() -> None:
     """F04: up to the first command that ends a group; the next waits for its reply."""
-    async with cut_session(f"""{HELLO}
+    async with session(f"""{HELLO}
         C: RSET
         C: MAIL FROM:<a@x.example> BODY=8BITMIME
         C: RCPT TO:<b@y.example> NOTIFY=NEVER
@@ -95,7 +95,7 @@ async def test_what_is_given_without_awaiting_leaves_together(cut_session: Any) 
     ids=["not offered", "switched off"],
 )
 async def test_without_pipelining_commands_leave_one_by_one(
-    cut_session: Any, hello: str, options: dict[str, Any]
+    hello: str, options: dict[str, Any]
 ) -> None:
     """F08: not offered, or switched off; the same code, and the same results."""
     script = f"""{hello}
@@ -113,7 +113,7 @@ async def test_without_pipelining_commands_leave_one_by_one(
         C: RSET
         S: 250 reset
         """
-    async with cut_session(script, **options) as smtp:
+    async with session(script, **options) as smtp:
         async with smtp.pipeline() as p:
             mail, rcpt, data = begin_data(p)
             content = p.content(HI)
@@ -128,9 +128,9 @@ async def test_without_pipelining_commands_leave_one_by_one(
 # Content
 
 
-async def test_the_next_group_rides_with_the_final_dot(cut_session: Any) -> None:
+async def test_the_next_group_rides_with_the_final_dot() -> None:
     """F04: content after the 354, and no turn between two messages but one."""
-    async with cut_session(f"""{HELLO}{TRANSACTION}
+    async with session(f"""{HELLO}{TRANSACTION}
         C: ..one
         C: .
         C: MAIL FROM:<a@x.example>
@@ -190,11 +190,9 @@ async def test_the_group_and_the_next_one_with_the_dot_are_one_write_each(
 
 
 @pytest.mark.parametrize("refusal", ["451 later", "554 no valid recipients"])
-async def test_content_after_a_refused_data_is_not_sent(
-    cut_session: Any, refusal: str
-) -> None:
+async def test_content_after_a_refused_data_is_not_sent(refusal: str) -> None:
     """F01: its future has DATA's reply, and what was given behind it leaves."""
-    async with cut_session(f"""{HELLO}
+    async with session(f"""{HELLO}
         C: MAIL FROM:<a@x.example>
         C: RCPT TO:<b@y.example>
         C: DATA
@@ -233,10 +231,8 @@ async def test_content_follows_a_354_and_nothing_else(code: int) -> None:
         assert not smtp.is_connected
 
 
-async def test_other_commands_may_follow_a_data_that_was_refused(
-    cut_session: Any,
-) -> None:
-    async with cut_session(f"""{HELLO}
+async def test_other_commands_may_follow_a_data_that_was_refused() -> None:
+    async with session(f"""{HELLO}
         C: DATA
         S: 503 no recipients
         C: NOOP
@@ -275,8 +271,8 @@ async def test_after_data_only_content_can_follow(is_awaited: bool) -> None:
         assert not smtp.is_connected
 
 
-async def test_content_without_data_is_an_error(cut_session: Any) -> None:
-    async with cut_session(f"{HELLO}C: NOOP\nS: 250 ok\n") as smtp:
+async def test_content_without_data_is_an_error() -> None:
+    async with session(f"{HELLO}C: NOOP\nS: 250 ok\n") as smtp:
         async with smtp.pipeline() as p:
             with pytest.raises(SMTPArgumentError, match="follows data"):
                 p.content(HI)
@@ -410,11 +406,9 @@ async def test_a_chunk_that_may_not_leave_is_refused(
 # Futures that are cancelled
 
 
-async def test_a_command_that_is_cancelled_before_it_left_is_not_sent(
-    cut_session: Any,
-) -> None:
+async def test_a_command_that_is_cancelled_before_it_left_is_not_sent() -> None:
     """E01: the commands around it have their own replies."""
-    async with cut_session(f"""{HELLO}
+    async with session(f"""{HELLO}
         C: MAIL FROM:<a@x.example>
         C: NOOP
         S: 250 mail
@@ -433,11 +427,9 @@ async def test_a_command_that_is_cancelled_before_it_left_is_not_sent(
         assert smtp.is_connected
 
 
-async def test_the_reply_to_a_command_cancelled_later_is_dropped(
-    cut_session: Any,
-) -> None:
+async def test_the_reply_to_a_command_cancelled_later_is_dropped() -> None:
     """E01: its waiter stays in the queue."""
-    async with cut_session(f"""{HELLO}
+    async with session(f"""{HELLO}
         C: RSET
         C: NOOP
         S: 250 reset
@@ -456,11 +448,9 @@ async def test_the_reply_to_a_command_cancelled_later_is_dropped(
             pass
 
 
-async def test_a_data_cancelled_after_it_left_is_followed_by_its_content(
-    cut_session: Any,
-) -> None:
+async def test_a_data_cancelled_after_it_left_is_followed_by_its_content() -> None:
     """E02: the server waits for it, whatever becomes of the caller's future."""
-    async with cut_session(f"""{HELLO}{TRANSACTION}
+    async with session(f"""{HELLO}{TRANSACTION}
         C: hi
         C: .
         S: 250 taken
@@ -483,11 +473,9 @@ async def test_content_withdrawn_after_the_354_ends_the_connection() -> None:
         assert not smtp.is_connected
 
 
-async def test_content_cancelled_on_its_way_is_sent_to_its_end(
-    cut_session: Any,
-) -> None:
+async def test_content_cancelled_on_its_way_is_sent_to_its_end() -> None:
     """E03: a dot on half of it would deliver that."""
-    async with cut_session(f"""{HELLO}{TRANSACTION}
+    async with session(f"""{HELLO}{TRANSACTION}
         C: hi
         C: .
         S: 250 taken
@@ -505,11 +493,9 @@ async def test_content_cancelled_on_its_way_is_sent_to_its_end(
 # Blocks that are broken off
 
 
-async def test_an_exception_in_the_block_drops_what_has_not_left(
-    cut_session: Any,
-) -> None:
+async def test_an_exception_in_the_block_drops_what_has_not_left() -> None:
     """E01: outside a transaction the session stays; it is the block's own exception."""
-    async with cut_session(f"""{HELLO}
+    async with session(f"""{HELLO}
         C: NOOP
         S: 250 one
         C: NOOP last
@@ -630,8 +616,8 @@ async def test_a_task_cancelled_in_the_block_leaves_the_session_clean_or_dead(
             assert (await smtp.noop()).message == "own"
 
 
-async def test_a_pipeline_that_was_left_takes_nothing_more(cut_session: Any) -> None:
-    async with cut_session(f"{HELLO}") as smtp:
+async def test_a_pipeline_that_was_left_takes_nothing_more() -> None:
+    async with session(f"{HELLO}") as smtp:
         async with smtp.pipeline() as p:
             pass
         for give in (p.noop, p.data, p.rset, lambda: p.content(HI)):
@@ -652,9 +638,9 @@ async def test_a_sender_that_somebody_cancels_leaves_nobody_waiting() -> None:
 # The session belongs to the block
 
 
-async def test_the_session_itself_fails_within_the_block(cut_session: Any) -> None:
+async def test_the_session_itself_fails_within_the_block() -> None:
     """It would wait for the block to be left, for ever."""
-    async with cut_session(f"""{HELLO}
+    async with session(f"""{HELLO}
         C: NOOP
         S: 250 ok
         C: NOOP after

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import Any
 
 import pytest
 from conversation import session, until
@@ -60,11 +59,11 @@ async def test_a_lost_connection_fails_each_future_once(end: str) -> None:
     ],
 )
 async def test_the_end_fails_its_place_and_all_behind_it(
-    cut_session: Any, said: str, error: type[SMTPException], position: int
+    said: str, error: type[SMTPException], position: int
 ) -> None:
     """D14, F06, F07: what was answered before keeps its reply; a "250" is nobody's."""
     replies = "".join(f"S: 250 reply {n}\n" for n in range(position))
-    async with cut_session(f"""{HELLO}
+    async with session(f"""{HELLO}
         C: MAIL FROM:<a@x.example>
         C: RCPT TO:<b@y.example>
         C: RSET

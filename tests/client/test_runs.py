@@ -96,9 +96,7 @@ def statuses(outcomes: list[Outcome]) -> list[str]:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_a_run_of_three_mails_turn_by_turn(
-    cut_session: Any, is_async: bool
-) -> None:
+async def test_a_run_of_three_mails_turn_by_turn(is_async: bool) -> None:
     """Content and dot of one leave with MAIL, RCPT and DATA of the next."""
     mails = [mail(1), mail(2), mail(3)]
 
@@ -106,7 +104,7 @@ async def test_a_run_of_three_mails_turn_by_turn(
         for item in mails:
             yield item
 
-    async with cut_session(
+    async with session(
         HELLO,
         """
         C: MAIL FROM:<a1@x.example> SIZE=8
@@ -167,7 +165,7 @@ async def test_a_run_of_three_mails_turn_by_turn(
 )
 @pytest.mark.parametrize("window", [1, 8])
 async def test_without_pipelining_each_command_waits_for_its_reply(
-    cut_session: Any, hello: str, options: dict[str, Any], window: int
+    hello: str, options: dict[str, Any], window: int
 ) -> None:
     """F08: strictly one by one, whatever was asked for."""
     one = """
@@ -181,17 +179,15 @@ async def test_without_pipelining_each_command_waits_for_its_reply(
         C: .
         S: 250 taken
         """
-    async with cut_session(hello, one.format(1), one.format(2), **options) as smtp:
+    async with session(hello, one.format(1), one.format(2), **options) as smtp:
         outcomes = await run(smtp, mail(1), mail(2), window=window)
         assert statuses(outcomes) == ["accepted", "accepted"]
 
 
-async def test_a_server_that_takes_no_group_refuses_every_mail(
-    cut_session: Any,
-) -> None:
+async def test_a_server_that_takes_no_group_refuses_every_mail() -> None:
     """F08: PIPELINING offered, and then held against the client."""
     no = "S: 503 improper command pipelining\n"
-    async with cut_session(
+    async with session(
         HELLO, sized(1), no * 3, RSET, sized(2), no * 3, RSET, NOOP
     ) as smtp:
         outcomes = await run(smtp, mail(1), mail(2))
@@ -199,9 +195,7 @@ async def test_a_server_that_takes_no_group_refuses_every_mail(
         await smtp.noop()
 
 
-async def test_content_waits_for_no_mail_that_is_not_there_yet(
-    cut_session: Any,
-) -> None:
+async def test_content_waits_for_no_mail_that_is_not_there_yet() -> None:
     is_taken = asyncio.Event()
 
     async def mails() -> AsyncIterator[Mail]:
@@ -209,13 +203,13 @@ async def test_content_waits_for_no_mail_that_is_not_there_yet(
         await is_taken.wait()
         yield mail(2)
 
-    async with cut_session(HELLO, turns(1), turns(2)) as smtp:
+    async with session(HELLO, turns(1), turns(2)) as smtp:
         async for outcome in smtp.send_many(mails()):
             assert outcome.status == "accepted"
             is_taken.set()
 
 
-async def test_mails_are_taken_as_they_are_sent(cut_session: Any) -> None:
+async def test_mails_are_taken_as_they_are_sent() -> None:
     """One more than was answered, for its commands leave with the last content."""
     taken = 0
 
@@ -224,20 +218,18 @@ async def test_mails_are_taken_as_they_are_sent(cut_session: Any) -> None:
         for taken in (1, 2, 3, 4):
             yield mail(taken)
 
-    async with cut_session(HELLO, turns(1, 2, 3, 4)) as smtp:
+    async with session(HELLO, turns(1, 2, 3, 4)) as smtp:
         seen = [taken async for _ in smtp.send_many(mails())]
     assert seen == [2, 3, 4, 4]
 
 
-async def test_a_message_that_names_its_recipients_needs_no_mail(
-    cut_session: Any,
-) -> None:
+async def test_a_message_that_names_its_recipients_needs_no_mail() -> None:
     message = EmailMessage()
     message["From"], message["To"] = "a1@x.example", "b1@y.example"
     message.set_content("mail 1")
     lines = message.as_bytes().decode().splitlines()
     group = sized(1).replace("SIZE=8", f"SIZE={len(message.as_bytes()) + len(lines)}")
-    async with cut_session(
+    async with session(
         HELLO, group, GO, "".join(f"C: {line}\n" for line in lines), "C: .\nS: 250 ok"
     ) as smtp:
         [outcome] = await run(smtp, message)
@@ -245,8 +237,8 @@ async def test_a_message_that_names_its_recipients_needs_no_mail(
         assert outcome.status == "accepted"
 
 
-async def test_no_mails_are_no_words(cut_session: Any) -> None:
-    async with cut_session(HELLO) as smtp:
+async def test_no_mails_are_no_words() -> None:
+    async with session(HELLO) as smtp:
         assert await run(smtp) == []
 
 
@@ -280,10 +272,10 @@ async def test_no_mails_are_no_words(cut_session: Any) -> None:
     ],
 )
 async def test_a_refused_mail_is_an_outcome_and_the_run_goes_on(
-    cut_session: Any, said: str, error: type[SMTPException]
+    said: str, error: type[SMTPException]
 ) -> None:
     """F01, F02: the last content leaves alone, and the next mail begins afresh."""
-    async with cut_session(
+    async with session(
         HELLO,
         sized(1),
         GO,
@@ -299,11 +291,9 @@ async def test_a_refused_mail_is_an_outcome_and_the_run_goes_on(
     assert outcomes[0].error is None
 
 
-async def test_a_refused_content_does_not_touch_the_mail_behind_it(
-    cut_session: Any,
-) -> None:
+async def test_a_refused_content_does_not_touch_the_mail_behind_it() -> None:
     script = turns(1, 2, 3).replace("250 taken 2", "554 not this one")
-    async with cut_session(HELLO, script) as smtp:
+    async with session(HELLO, script) as smtp:
         outcomes = await run(smtp, *map(mail, (1, 2, 3)))
     assert statuses(outcomes) == ["accepted", "refused", "accepted"]
     error = outcomes[1].error
@@ -311,9 +301,7 @@ async def test_a_refused_content_does_not_touch_the_mail_behind_it(
     assert error.reply == (554, "not this one")
 
 
-async def test_recipients_beyond_the_servers_limit_are_told_one_by_one(
-    cut_session: Any,
-) -> None:
+async def test_recipients_beyond_the_servers_limit_are_told_one_by_one() -> None:
     """F14: a hundred get it, and each of the others has its reply."""
     names = [f"{n}@y.example" for n in range(103)]
     replies = ["250 ok"] * 100 + ["452 4.5.3 too many", "452 later", "552 too many"]
@@ -322,7 +310,7 @@ async def test_recipients_beyond_the_servers_limit_are_told_one_by_one(
         *(f"C: RCPT TO:<{name}>" for name in names),
         "C: DATA",
     ]
-    async with cut_session(
+    async with session(
         HELLO,
         sized(1),
         GO,
@@ -380,9 +368,7 @@ async def test_a_mail_that_cannot_be_sent_is_an_outcome_in_its_place(
 
 
 @pytest.mark.parametrize("refused", [True, False])
-async def test_where_all_are_wanted_data_waits_for_the_verdicts(
-    cut_session: Any, refused: bool
-) -> None:
+async def test_where_all_are_wanted_data_waits_for_the_verdicts(refused: bool) -> None:
     """F03: so MAIL and RCPT ride with the content before, and DATA does not."""
     head, _ = sized(2).split("C: DATA")
     head += "C: RCPT TO:<c@y.example>\n"
@@ -391,7 +377,7 @@ async def test_where_all_are_wanted_data_waits_for_the_verdicts(
     else:
         rest = "S: 250 ok\nS: 250 ok\nS: 250 ok\nC: DATA\nS: 354 go\n"
         rest += CONTENT.format(2) + sized(3) + TAKEN.format(2)
-    async with cut_session(
+    async with session(
         HELLO,
         sized(1),
         GO,
@@ -430,12 +416,12 @@ async def lines_of(*lines: bytes) -> AsyncIterator[bytes]:
     ],
 )
 async def test_the_next_mail_rides_with_the_end_of_a_stream_too(
-    cut_session: Any, make: Callable[[], Any]
+    make: Callable[[], Any],
 ) -> None:
     told: list[tuple[int, int | None]] = []
     streamed = mail(2, make(), progress=lambda *now: told.append(now))
     script = turns(1, 2, 3).replace("a2@x.example> SIZE=8", "a2@x.example>")
-    async with cut_session(HELLO, script) as smtp:
+    async with session(HELLO, script) as smtp:
         outcomes = await run(smtp, mail(1), streamed, mail(3))
     assert statuses(outcomes) == ["accepted"] * 3
     assert told[-1][0] == 8
@@ -446,9 +432,7 @@ class Failure(Exception):
 
 
 @pytest.mark.parametrize("place", [1, 2])
-async def test_what_the_source_of_a_content_raises_ends_the_run(
-    cut_session: Any, place: int
-) -> None:
+async def test_what_the_source_of_a_content_raises_ends_the_run(place: int) -> None:
     """And the connection: half a mail is no mail."""
 
     async def broken() -> AsyncIterator[bytes]:
@@ -459,7 +443,7 @@ async def test_what_the_source_of_a_content_raises_ends_the_run(
     script = turns(*range(1, place + 1)).split(f"C: mail {place}")[0]
     script = script.replace(f"a{place}@x.example> SIZE=8", f"a{place}@x.example>")
     outcomes: list[Outcome] = []
-    async with cut_session(HELLO, script, "C: <hangup>") as smtp:
+    async with session(HELLO, script, "C: <hangup>") as smtp:
         with pytest.raises(Failure):
             await collect(smtp.send_many(mails), outcomes)
         assert not smtp.is_connected
@@ -468,15 +452,13 @@ async def test_what_the_source_of_a_content_raises_ends_the_run(
     assert statuses(outcomes) == ["accepted"] * (place - 1)
 
 
-async def test_what_as_bytes_raises_comes_when_it_is_its_turn(
-    cut_session: Any,
-) -> None:
+async def test_what_as_bytes_raises_comes_when_it_is_its_turn() -> None:
     class Broken:
         def as_bytes(self) -> bytes:
             raise Failure
 
     outcomes: list[Outcome] = []
-    async with cut_session(HELLO, turns(1), NOOP) as smtp:
+    async with session(HELLO, turns(1), NOOP) as smtp:
         mails = [mail(1), mail(2, Broken()), mail(3)]
         with pytest.raises(Failure):
             await collect(smtp.send_many(mails), outcomes)
@@ -486,7 +468,7 @@ async def test_what_as_bytes_raises_comes_when_it_is_its_turn(
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_what_the_source_of_the_mails_raises_comes_behind_their_outcomes(
-    cut_session: Any, is_async: bool
+    is_async: bool,
 ) -> None:
     def mails() -> Iterator[Mail]:
         yield mail(1)
@@ -498,7 +480,7 @@ async def test_what_the_source_of_the_mails_raises_comes_behind_their_outcomes(
             yield item
 
     outcomes: list[Outcome] = []
-    async with cut_session(HELLO, turns(1, 2), NOOP) as smtp:
+    async with session(HELLO, turns(1, 2), NOOP) as smtp:
         source: Any = later() if is_async else mails()
         with pytest.raises(Failure):
             await collect(smtp.send_many(source), outcomes)
@@ -509,10 +491,10 @@ async def test_what_the_source_of_the_mails_raises_comes_behind_their_outcomes(
 # BDAT
 
 
-async def test_bdat_is_the_last_of_its_group(cut_session: Any) -> None:
+async def test_bdat_is_the_last_of_its_group() -> None:
     """F09, F12: it waits for the verdicts; and after a refused one comes RSET."""
     group = sized(1).split("C: DATA")[0]
-    async with cut_session(
+    async with session(
         CHUNKING,
         group,
         "S: 250 ok\nS: 250 ok\nC: BDAT 8 LAST\nC: mail 1\nS: 452 full",
@@ -530,13 +512,11 @@ async def test_bdat_is_the_last_of_its_group(cut_session: Any) -> None:
     assert statuses(outcomes) == ["refused", "accepted", "refused"]
 
 
-async def test_binary_content_goes_with_bdat_between_mails_that_do_not(
-    cut_session: Any,
-) -> None:
+async def test_binary_content_goes_with_bdat_between_mails_that_do_not() -> None:
     """A17: its MAIL rides with the content before; what follows it begins afresh."""
     binary = mail(2, b"m\0il 2\r\n", mail_options=["BODY=BINARYMIME"])
     head, _ = sized(2).replace("SIZE=8", "BODY=BINARYMIME SIZE=8").split("C: DATA")
-    async with cut_session(
+    async with session(
         CHUNKING,
         sized(1),
         GO,
@@ -631,7 +611,7 @@ async def test_a_farewell_together_with_the_354_leaves_every_mail_unsent() -> No
 
 @pytest.mark.parametrize("end", ["S: <close>", "S: 421 going down\nC: <hangup>"])
 async def test_a_connection_that_ends_while_content_is_read_leaves_it_unsent(
-    cut_session: Any, end: str
+    end: str,
 ) -> None:
     """And the mail behind it is not waited for."""
 
@@ -642,7 +622,7 @@ async def test_a_connection_that_ends_while_content_is_read_leaves_it_unsent(
         yield b"the other half\r\n"
 
     group = sized(1).replace(" SIZE=8", "")
-    async with cut_session(HELLO, group, GO, end) as smtp:
+    async with session(HELLO, group, GO, end) as smtp:
         outcomes = await run(smtp, mail(1, content(smtp)), mail(2), mail(3))
     assert statuses(outcomes) == ["not sent"] * 3
 
@@ -660,10 +640,10 @@ async def test_a_connection_that_ends_while_content_is_read_leaves_it_unsent(
     ],
 )
 async def test_what_was_sent_and_not_answered_is_unknown_and_the_rest_not_sent(
-    cut_session: Any, answer: str, status: str, error: type[SMTPException]
+    answer: str, status: str, error: type[SMTPException]
 ) -> None:
     """D12: a 421 is an answer, and it is no."""
-    async with cut_session(
+    async with session(
         HELLO,
         turns(1, 2).replace(TAKEN.format(2), sized(3)),
         answer,
@@ -681,10 +661,8 @@ async def test_what_was_sent_and_not_answered_is_unknown_and_the_rest_not_sent(
     ]
 
 
-async def test_a_mail_whose_commands_are_not_answered_in_time_is_not_sent(
-    cut_session: Any,
-) -> None:
-    async with cut_session(
+async def test_a_mail_whose_commands_are_not_answered_in_time_is_not_sent() -> None:
+    async with session(
         HELLO,
         sized(1),
         GO,
@@ -699,21 +677,17 @@ async def test_a_mail_whose_commands_are_not_answered_in_time_is_not_sent(
     assert isinstance(outcomes[2].error, SMTPConnectionLostError)
 
 
-async def test_a_354_behind_a_refused_mail_ends_the_connection(
-    cut_session: Any,
-) -> None:
+async def test_a_354_behind_a_refused_mail_ends_the_connection() -> None:
     """F02: with a recipient accepted, a lone dot would deliver an empty mail."""
-    async with cut_session(
+    async with session(
         HELLO, sized(1), "S: 550 no\nS: 250 ok\nS: 354 go", "C: <hangup>"
     ) as smtp:
         outcomes = await run(smtp, mail(1), mail(2))
     assert statuses(outcomes) == ["refused", "not sent"]
 
 
-async def test_a_reply_that_means_nothing_ends_the_connection(
-    cut_session: Any,
-) -> None:
-    async with cut_session(
+async def test_a_reply_that_means_nothing_ends_the_connection() -> None:
+    async with session(
         HELLO, sized(1), "S: 250 ok\nS: 250 ok\nS: 250 ok", "C: <hangup>"
     ) as smtp:
         outcomes = await run(smtp, mail(1), mail(2))
@@ -744,11 +718,9 @@ async def test_a_refusal_in_the_middle_of_a_content_ends_the_connection() -> Non
 # Leaving
 
 
-async def test_a_mail_that_has_begun_is_given_up_with_the_connection(
-    cut_session: Any,
-) -> None:
+async def test_a_mail_that_has_begun_is_given_up_with_the_connection() -> None:
     """After its 354 a dot would be a mail: the only way out is to hang up."""
-    async with cut_session(
+    async with session(
         HELLO, turns(1, 2).split("S: 250 taken 1")[0], TAKEN.format(1), "C: <hangup>"
     ) as smtp:
         async for outcome in smtp.send_many(map(mail, (1, 2, 3))):
@@ -758,10 +730,8 @@ async def test_a_mail_that_has_begun_is_given_up_with_the_connection(
             await smtp.noop()
 
 
-async def test_a_mail_that_cannot_begin_is_given_up_without_a_word(
-    cut_session: Any,
-) -> None:
-    async with cut_session(HELLO, turns(1), NOOP) as smtp:
+async def test_a_mail_that_cannot_begin_is_given_up_without_a_word() -> None:
+    async with session(HELLO, turns(1), NOOP) as smtp:
         async for outcome in smtp.send_many([mail(1), mail(2, b"a\0b"), mail(3)]):
             assert outcome.status == "accepted"
             break

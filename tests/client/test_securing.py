@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -162,32 +161,26 @@ async def test_a_loss_instead_of_the_go_ahead_is_one(
 
 
 @pytest.mark.parametrize("code", [454, 500, 502, 503, 554])
-async def test_without_credentials_a_refusal_stops_nobody(
-    cut_client: Callable[..., Any], code: int
-) -> None:
+async def test_without_credentials_a_refusal_stops_nobody(code: int) -> None:
     """B05: RFC 7435; there is no secret, and the mail would go in clear anyway."""
     text = script(ASKED, f"S: {code} no", "C: NOOP\nS: 250 ok")
-    async with cut_client(text, **may) as client:
+    async with connect_to(text, **may) as client:
         assert not client.is_encrypted
         assert not client.is_verified
         await client.noop()
 
 
-async def test_without_credentials_no_starttls_stops_nobody(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_without_credentials_no_starttls_stops_nobody() -> None:
     """B04: opportunistic takes what there is."""
     text = "S: 220 mx\nC: EHLO client.example\nS: 250 mx\nC: NOOP\nS: 250 ok"
-    async with cut_client(text, **may) as client:
+    async with connect_to(text, **may) as client:
         assert not client.is_encrypted
         await client.noop()
 
 
-async def test_never_means_that_no_tls_is_asked_for(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_never_means_that_no_tls_is_asked_for() -> None:
     text = "S: 220 mx\nC: EHLO client.example\nS: 250-mx\nS: 250 STARTTLS"
-    async with cut_client(text) as client:
+    async with connect_to(text) as client:
         await client.ehlo()
         assert not client.is_encrypted
 
@@ -197,7 +190,6 @@ async def test_never_means_that_no_tls_is_asked_for(
 
 @pytest.mark.parametrize("options", [{"starttls": "required"}, may])
 async def test_after_the_handshake_the_client_says_ehlo_again(
-    cut_client: Callable[..., Any],
     server_tls: ssl.SSLContext,
     client_tls: ssl.SSLContext,
     options: dict[str, Any],
@@ -208,7 +200,7 @@ async def test_after_the_handshake_the_client_says_ehlo_again(
         "C: EHLO client.example\nS: 250-mx\nS: 250-STARTTLS\nS: 250 SIZE 9",
         "C: NOOP\nS: 250 ok",
     )
-    async with cut_client(
+    async with connect_to(
         text, tls=server_tls, tls_context=client_tls, **options
     ) as client:
         assert client.is_encrypted
@@ -222,7 +214,6 @@ async def test_after_the_handshake_the_client_says_ehlo_again(
     "options", [{"starttls": "required"} | LOGIN, may | LOGIN], ids=str
 )
 async def test_the_login_follows_what_is_announced_inside(
-    cut_client: Callable[..., Any],
     server_tls: ssl.SSLContext,
     client_tls: ssl.SSLContext,
     options: dict[str, Any],
@@ -233,7 +224,7 @@ async def test_the_login_follows_what_is_announced_inside(
         "C: EHLO client.example\nS: 250-mx\nS: 250 AUTH PLAIN",
         f"C: {PLAIN}\nS: 235 ok",
     )
-    async with cut_client(
+    async with connect_to(
         text, tls=server_tls, tls_context=client_tls, **options
     ) as client:
         assert client.auth_mechanisms == ["plain"]
@@ -316,7 +307,6 @@ async def test_a_client_can_connect_again_after_a_failure(
 
 
 async def test_a_second_starttls_is_an_error_of_the_callers(
-    cut_client: Callable[..., Any],
     server_tls: ssl.SSLContext,
     client_tls: ssl.SSLContext,
 ) -> None:
@@ -325,7 +315,7 @@ async def test_a_second_starttls_is_an_error_of_the_callers(
         AGREED,
         "C: EHLO client.example\nS: 250-mx\nS: 250 STARTTLS\nC: NOOP\nS: 250 ok",
     )
-    async with cut_client(text, tls=server_tls, tls_context=client_tls) as client:
+    async with connect_to(text, tls=server_tls, tls_context=client_tls) as client:
         await client.starttls()
         with pytest.raises(SMTPArgumentError, match="encrypted already"):
             await client.starttls()
@@ -346,9 +336,7 @@ async def test_starttls_within_tls_is_an_error_of_the_callers(
         await client.noop()
 
 
-async def test_starttls_within_a_transaction_is_an_error_of_the_callers(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_starttls_within_a_transaction_is_an_error_of_the_callers() -> None:
     text = """
         S: 220 mx
         C: EHLO client.example
@@ -359,7 +347,7 @@ async def test_starttls_within_a_transaction_is_an_error_of_the_callers(
         C: NOOP
         S: 250 ok
         """
-    async with cut_client(text) as client:
+    async with connect_to(text) as client:
         await client.mail("a@x.example")
         with pytest.raises(SMTPArgumentError, match="within a mail transaction"):
             await client.starttls()
@@ -401,21 +389,17 @@ async def test_no_password_is_shown_over_a_socket_of_the_callers() -> None:
     assert [type(exc) for exc in caught.value.exceptions] == [SMTPTLSError]
 
 
-async def test_starttls_that_is_not_announced_is_not_asked_for(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_starttls_that_is_not_announced_is_not_asked_for() -> None:
     text = "S: 220 mx\nC: EHLO client.example\nS: 250 mx\nC: NOOP\nS: 250 ok"
-    async with cut_client(text) as client:
+    async with connect_to(text) as client:
         with pytest.raises(SMTPCommandNotSupportedError, match="STARTTLS"):
             await client.starttls()
         await client.noop()
 
 
-async def test_a_refused_starttls_leaves_the_session_in_step(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_a_refused_starttls_leaves_the_session_in_step() -> None:
     text = script(ASKED, "S: 454 later\nC: NOOP\nS: 250 ok")
-    async with cut_client(text) as client:
+    async with connect_to(text) as client:
         with pytest.raises(SMTPCommandFailedError, match="454 later"):
             await client.starttls()
         assert dict(client.extensions) == {"AUTH": ("PLAIN",), "STARTTLS": ()}
@@ -448,11 +432,9 @@ def bearer(token: str) -> str:
     return b64encode(sasl.OAUTHBEARER("me", token).start()).decode()
 
 
-async def test_a_password_at_construction_logs_in(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_a_password_at_construction_logs_in() -> None:
     text = script(OFFERED + "PLAIN", f"C: {PLAIN}\nS: 235 ok\nC: NOOP\nS: 250 ok")
-    async with cut_client(text, **LOGIN) as client:
+    async with connect_to(text, **LOGIN) as client:
         with pytest.raises(SMTPArgumentError, match="authenticated already"):
             await client.auth("me", "pw")
         await client.noop()
@@ -476,7 +458,6 @@ async def test_credentials_without_auth_are_an_error() -> None:
     [(["LOGIN"], None), (None, ["login"]), (["PLAIN"], ["LOGIN"])],
 )
 async def test_only_the_mechanisms_that_were_named_are_tried(
-    cut_client: Callable[..., Any],
     configured: list[str] | None,
     asked: list[str] | None,
 ) -> None:
@@ -486,15 +467,13 @@ async def test_only_the_mechanisms_that_were_named_are_tried(
         "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: bWU=\nS: 334 UGFzc3dvcmQ6\nC: cHc=",
         "S: 235 ok",
     )
-    async with cut_client(text, mechanisms=configured) as client:
+    async with connect_to(text, mechanisms=configured) as client:
         assert (await client.auth("me", "pw", mechanisms=asked)).code == 235
 
 
-async def test_a_mechanism_of_the_callers_logs_in(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_a_mechanism_of_the_callers_logs_in() -> None:
     text = script(OFFERED + "ANONYMOUS", "C: AUTH ANONYMOUS bWU=\nS: 235 ok")
-    async with cut_client(text) as client:
+    async with connect_to(text) as client:
         with pytest.raises(SMTPCommandNotSupportedError, match="AUTH EXTERNAL"):
             await client.authenticate(sasl.External())
         assert (await client.authenticate(sasl.Anonymous("me"))).code == 235
@@ -502,15 +481,13 @@ async def test_a_mechanism_of_the_callers_logs_in(
             await client.authenticate(sasl.Anonymous("me"))
 
 
-async def test_auth_within_a_transaction_is_an_error_of_the_callers(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_auth_within_a_transaction_is_an_error_of_the_callers() -> None:
     """C20: without a byte."""
     text = script(
         OFFERED + "PLAIN",
         "C: MAIL FROM:<a@x.example>\nS: 250 ok\nC: NOOP\nS: 250 ok",
     )
-    async with cut_client(text) as client:
+    async with connect_to(text) as client:
         await client.mail("a@x.example")
         with pytest.raises(SMTPArgumentError, match="within a mail transaction"):
             await client.auth("me", "pw")
@@ -518,14 +495,12 @@ async def test_auth_within_a_transaction_is_an_error_of_the_callers(
 
 
 @pytest.mark.parametrize("username", ["me", b"me"])
-async def test_a_token_logs_in(
-    cut_client: Callable[..., Any], username: str | bytes
-) -> None:
+async def test_a_token_logs_in(username: str | bytes) -> None:
     text = script(
         OFFERED + "XOAUTH2 OAUTHBEARER",
         f"C: AUTH OAUTHBEARER {bearer('t')}\nS: 235 ok",
     )
-    async with cut_client(text, username=username, token="t"):
+    async with connect_to(text, username=username, token="t"):
         pass
 
 

@@ -63,9 +63,9 @@ async def send(smtp: SMTP, message: Any = "hi\r\n") -> SendResult:
 @pytest.mark.parametrize(
     "code", [200, 250, pytest.param(251, id="D21-251"), pytest.param(252, id="D21-252")]
 )
-async def test_any_2yz_accepts_a_recipient(cut_session: Any, code: int) -> None:
+async def test_any_2yz_accepts_a_recipient(code: int) -> None:
     """D21: and 551 refuses it; the replies are there to be looked at."""
-    async with cut_session(
+    async with session(
         HELLO,
         GROUP,
         f"""
@@ -91,10 +91,10 @@ async def test_any_2yz_accepts_a_recipient(cut_session: Any, code: int) -> None:
     [(("503", "503"), "503"), (("250", "550"), "503"), (("503", "503"), "451")],
 )
 async def test_a_refused_mail_has_all_statuses_read(
-    cut_session: Any, rcpts: tuple[str, str], data: str
+    rcpts: tuple[str, str], data: str
 ) -> None:
     """F01: it is MAIL's error that is raised, and the next mail goes its way."""
-    async with cut_session(
+    async with session(
         HELLO,
         GROUP,
         f"S: 550 not you\nS: {rcpts[0]} b\nS: {rcpts[1]} c\nS: {data} data",
@@ -109,10 +109,10 @@ async def test_a_refused_mail_has_all_statuses_read(
 
 @pytest.mark.parametrize("answer", ["554 no valid recipients", "250 taken, why not"])
 async def test_a_354_with_nobody_accepted_is_answered_by_a_lone_dot(
-    cut_session: Any, answer: str
+    answer: str,
 ) -> None:
     """F02: a server that takes the nothing has no recipient to deliver it to."""
-    async with cut_session(
+    async with session(
         HELLO,
         GROUP,
         f"""
@@ -149,9 +149,9 @@ async def test_a_354_that_would_deliver_an_empty_mail_is_not_answered() -> None:
         assert not smtp.is_connected
 
 
-async def test_a_refused_data_is_an_error_of_the_whole(cut_session: Any) -> None:
+async def test_a_refused_data_is_an_error_of_the_whole() -> None:
     """F01: some recipients were accepted, and nobody gets anything."""
-    async with cut_session(
+    async with session(
         HELLO,
         GROUP,
         "S: 250 sender\nS: 250 b\nS: 550 c\nS: 451 later\nC: RSET\nS: 250 reset",
@@ -190,12 +190,10 @@ async def test_a_reply_to_something_else_ends_the_connection(replies: str) -> No
         pytest.param("554 spam", id="E31-5yz"),
     ],
 )
-async def test_a_final_reply_that_refuses_is_an_error(
-    cut_session: Any, final: str
-) -> None:
+async def test_a_final_reply_that_refuses_is_an_error(final: str) -> None:
     """E31: the mail was not accepted, and the session stands."""
     refused = NEXT.replace("250 taken", final)
-    async with cut_session(HELLO, refused, NEXT) as smtp:
+    async with session(HELLO, refused, NEXT) as smtp:
         with pytest.raises(SMTPCommandFailedError) as info:
             await send(smtp)
         assert (info.value.code, info.value.message) == (int(final[:3]), final[4:])
@@ -204,11 +202,11 @@ async def test_a_final_reply_that_refuses_is_an_error(
 
 @pytest.mark.parametrize("final", ["354 more", "221 bye"])
 async def test_a_final_reply_that_means_nothing_leaves_the_mail_unknown(
-    cut_session: Any, final: str
+    final: str,
 ) -> None:
     """E31: 3yz and 221 are no answers to a dot."""
     odd = NEXT.replace("250 taken", final)
-    async with cut_session(HELLO, odd, "C: <hangup>") as smtp:
+    async with session(HELLO, odd, "C: <hangup>") as smtp:
         with pytest.raises(SMTPDeliveryUnknownError, match=final[:3]) as info:
             await send(smtp)
         assert not info.value.safe_to_retry
@@ -220,9 +218,9 @@ async def test_a_final_reply_that_means_nothing_leaves_the_mail_unknown(
     [("250 2.0.0 Ok: queued as 4F2A01", "4F2A01"), ("250 taken", None)],
 )
 async def test_the_result_has_the_servers_name_for_the_mail(
-    cut_session: Any, final: str, name: str | None
+    final: str, name: str | None
 ) -> None:
-    async with cut_session(HELLO, NEXT.replace("250 taken", final)) as smtp:
+    async with session(HELLO, NEXT.replace("250 taken", final)) as smtp:
         result = await send(smtp)
         assert (result.queue_id, result.reply.message) == (name, final[4:])
 
@@ -259,7 +257,7 @@ async def test_recipients_beyond_the_servers_limit_are_told_one_by_one() -> None
 @pytest.mark.parametrize("hello", [HELLO, SERIAL], ids=["grouped", "one by one"])
 @pytest.mark.parametrize("is_refused", [True, False])
 async def test_where_all_are_wanted_data_waits_for_the_verdicts(
-    cut_session: Any, hello: str, is_refused: bool
+    hello: str, is_refused: bool
 ) -> None:
     """F03: after a 354 the only way out would be to hang up."""
     lines = GROUP.split("C: DATA", maxsplit=1)[0].strip().splitlines()
@@ -273,7 +271,7 @@ async def test_where_all_are_wanted_data_waits_for_the_verdicts(
         if is_refused
         else "C: DATA\nS: 354 go\nC: hi\nC: .\nS: 250 taken\n"
     )
-    async with cut_session(hello, "\n".join(said), end, "C: NOOP\nS: 250 ok") as smtp:
+    async with session(hello, "\n".join(said), end, "C: NOOP\nS: 250 ok") as smtp:
         sent = smtp.send_message(
             "hi\r\n", "a@x.example", RECIPIENTS, all_or_nothing=True
         )
@@ -319,10 +317,10 @@ async def test_a_mail_is_two_writes(end: str, monkeypatch: pytest.MonkeyPatch) -
     ids=["not offered", "switched off"],
 )
 async def test_without_pipelining_each_command_waits_for_its_reply(
-    cut_session: Any, hello: str, options: dict[str, Any]
+    hello: str, options: dict[str, Any]
 ) -> None:
     """F08: strictly one by one."""
-    async with cut_session(
+    async with session(
         hello,
         """
         C: MAIL FROM:<a@x.example>
@@ -355,9 +353,9 @@ async def test_pipelining_is_what_the_last_ehlo_says() -> None:
             await send(smtp)
 
 
-async def test_a_server_that_takes_no_group_refuses_it(cut_session: Any) -> None:
+async def test_a_server_that_takes_no_group_refuses_it() -> None:
     """F08: PIPELINING offered, and then held against the client."""
-    async with cut_session(
+    async with session(
         HELLO,
         GROUP,
         """
@@ -384,7 +382,7 @@ async def test_a_server_that_takes_no_group_refuses_it(cut_session: Any) -> None
     ],
 )
 async def test_one_by_one_nothing_follows_a_hopeless_reply(
-    cut_session: Any, replies: str, error: type[SMTPException]
+    replies: str, error: type[SMTPException]
 ) -> None:
     """F08, F02: there is no DATA without a recipient."""
     commands = GROUP.strip().splitlines()
@@ -392,15 +390,15 @@ async def test_one_by_one_nothing_follows_a_hopeless_reply(
         f"{line}\nS: {code} hm\n"
         for line, code in zip(commands, replies.split(), strict=False)
     )
-    async with cut_session(SERIAL, said, "C: RSET\nS: 250 reset") as smtp:
+    async with session(SERIAL, said, "C: RSET\nS: 250 reset") as smtp:
         with pytest.raises(error):
             await send(smtp)
         assert smtp.is_connected
 
 
-async def test_however_replies_are_cut_each_has_its_command(cut_session: Any) -> None:
+async def test_however_replies_are_cut_each_has_its_command() -> None:
     """F04: folded over lines, a text that looks like a reply within."""
-    async with cut_session(
+    async with session(
         HELLO,
         GROUP,
         """
@@ -454,16 +452,12 @@ async def test_one_reply_too_many_is_not_the_final_one() -> None:
 
 
 @pytest.mark.parametrize("position", range(5))
-async def test_a_421_in_any_place_of_the_group_is_the_end(
-    cut_session: Any, position: int
-) -> None:
+async def test_a_421_in_any_place_of_the_group_is_the_end(position: int) -> None:
     """D14, F06: and, at the final dot, it is a no."""
     replies = ["250 sender", "250 b", "550 c", "354 go ahead"][:position]
     said = "".join(f"S: {reply}\n" for reply in replies)
     content = "C: hi\nC: .\n" if position == 4 else ""
-    async with cut_session(
-        HELLO, GROUP, said, content, "S: 421 bye\nC: <hangup>"
-    ) as smtp:
+    async with session(HELLO, GROUP, said, content, "S: 421 bye\nC: <hangup>") as smtp:
         with pytest.raises(SMTPConnectionLostError, match="421 bye") as info:
             await send(smtp)
         assert info.value.reply == (421, "bye")
@@ -473,14 +467,12 @@ async def test_a_421_in_any_place_of_the_group_is_the_end(
 
 
 @pytest.mark.parametrize("position", range(5))
-async def test_garbage_in_any_place_of_the_group_is_the_end(
-    cut_session: Any, position: int
-) -> None:
+async def test_garbage_in_any_place_of_the_group_is_the_end(position: int) -> None:
     """F07: a "250" behind it is nobody's; after the dot the mail is unknown."""
     replies = ["250 sender", "250 b", "550 c", "354 go ahead"][:position]
     said = "".join(f"S: {reply}\n" for reply in replies)
     content = "C: hi\nC: .\n" if position == 4 else ""
-    async with cut_session(
+    async with session(
         HELLO, GROUP, said, content, "S: oops\nS: 250 ok\nC: <hangup>"
     ) as smtp:
         with pytest.raises(SMTPException, match="oops") as info:
@@ -610,9 +602,7 @@ NEXT_CHUNK = f"{VERDICTS}{CHUNK}S: 250 taken"
 
 @pytest.mark.parametrize("all_or_nothing", [False, True])
 @pytest.mark.parametrize("hello", [CHUNKING, CHUNKING_SERIAL], ids=["grouped", "not"])
-async def test_bdat_waits_for_the_verdicts(
-    cut_session: Any, hello: str, all_or_nothing: bool
-) -> None:
+async def test_bdat_waits_for_the_verdicts(hello: str, all_or_nothing: bool) -> None:
     """F12, A17: it leaves with its content, and there is no DATA."""
     lines = VERDICTS.strip().splitlines()
     if hello is CHUNKING_SERIAL:
@@ -620,7 +610,7 @@ async def test_bdat_waits_for_the_verdicts(
             line for pair in zip(lines[:3], lines[3:], strict=True) for line in pair
         ]
     then = "C: RSET\nS: 250 reset" if all_or_nothing else f"{CHUNK}S: 250 taken"
-    async with cut_session(
+    async with session(
         hello, "\n".join(lines), then, "C: NOOP\nS: 250 ok", chunking=True
     ) as smtp:
         sent = smtp.send_message(
@@ -645,7 +635,7 @@ async def test_bdat_waits_for_the_verdicts(
     ],
 )
 async def test_no_bdat_follows_verdicts_that_leave_nobody(
-    cut_session: Any, hello: str, replies: tuple[int, ...], error: type[SMTPException]
+    hello: str, replies: tuple[int, ...], error: type[SMTPException]
 ) -> None:
     """F12, F02: nor a lone dot; RSET, and the next mail goes its way."""
     lines = VERDICTS.strip().splitlines()[:3]
@@ -654,7 +644,7 @@ async def test_no_bdat_follows_verdicts_that_leave_nobody(
     if hello is CHUNKING_SERIAL:
         said = [line for pair in zip(lines, answers, strict=True) for line in pair]
         said = said[:2] if replies[0] == 550 else said
-    async with cut_session(
+    async with session(
         hello,
         "\n".join(said),
         "C: RSET\nS: 250 reset\nC: NOOP\nS: 250 ok",
@@ -665,9 +655,9 @@ async def test_no_bdat_follows_verdicts_that_leave_nobody(
         await smtp.noop()
 
 
-async def test_a_refused_bdat_is_followed_by_rset(cut_session: Any) -> None:
+async def test_a_refused_bdat_is_followed_by_rset() -> None:
     """F12, E31: RFC 3030 wants one, for the state is indeterminate."""
-    async with cut_session(
+    async with session(
         CHUNKING,
         f"{VERDICTS}{CHUNK}S: 554 spam\nC: RSET\nS: 250 reset",
         NEXT_CHUNK,
@@ -728,11 +718,9 @@ async def test_cancelled_with_bdat_the_session_has_ended(
         assert not smtp.is_connected
 
 
-async def test_a_transaction_may_have_begun_with_the_content_before_it(
-    cut_session: Any,
-) -> None:
+async def test_a_transaction_may_have_begun_with_the_content_before_it() -> None:
     """F04: its first group has left already; its replies are judged all the same."""
-    async with cut_session(
+    async with session(
         HELLO,
         GROUP,
         "S: 250 sender\nS: 250 b\nS: 250 c\nS: 354 go\nC: hi\nC: .",
@@ -749,12 +737,8 @@ async def test_a_transaction_may_have_begun_with_the_content_before_it(
 # DATA on its own
 
 
-async def test_data_sends_the_content_and_gives_the_final_reply(
-    cut_session: Any,
-) -> None:
-    async with cut_session(
-        SERIAL, "C: DATA\nS: 354 go\nC: hi\nC: .\nS: 250 taken"
-    ) as smtp:
+async def test_data_sends_the_content_and_gives_the_final_reply() -> None:
+    async with session(SERIAL, "C: DATA\nS: 354 go\nC: hi\nC: .\nS: 250 taken") as smtp:
         await smtp.ehlo()
         assert await smtp.data("hi") == (250, "taken")
 
@@ -770,11 +754,9 @@ async def test_data_goes_on_after_354_only(code: int) -> None:
 
 
 @pytest.mark.parametrize("said", ["503 first MAIL", "354 go\nC: hi\nC: .\nS: 554 spam"])
-async def test_data_that_is_refused_leaves_the_session(
-    cut_session: Any, said: str
-) -> None:
+async def test_data_that_is_refused_leaves_the_session(said: str) -> None:
     """E31: before the content or after it."""
-    async with cut_session(SERIAL, f"C: DATA\nS: {said}\nC: NOOP\nS: 250 ok") as smtp:
+    async with session(SERIAL, f"C: DATA\nS: {said}\nC: NOOP\nS: 250 ok") as smtp:
         await smtp.ehlo()
         with pytest.raises(SMTPCommandFailedError) as info:
             await smtp.data("hi")

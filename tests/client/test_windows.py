@@ -136,9 +136,9 @@ class Relay:
 # What leaves together
 
 
-async def test_as_many_as_told_are_on_their_way_at_a_time(cut_session: Any) -> None:
+async def test_as_many_as_told_are_on_their_way_at_a_time() -> None:
     """And half of them are sent again when the other half was answered."""
-    async with cut_session(
+    async with session(
         HELLO,
         whole(1, 2, 3, 4),
         taken(1, 2),
@@ -158,14 +158,14 @@ async def test_as_many_as_told_are_on_their_way_at_a_time(cut_session: Any) -> N
     ]
 
 
-async def test_two_at_a_time(cut_session: Any) -> None:
-    async with cut_session(
+async def test_two_at_a_time() -> None:
+    async with session(
         HELLO, whole(1, 2), taken(1), whole(3), taken(2), whole(4), taken(3, 4)
     ) as smtp:
         assert statuses(await run(smtp, mails(4), 2)) == ["accepted"] * 4
 
 
-async def test_mails_are_taken_as_they_are_sent(cut_session: Any) -> None:
+async def test_mails_are_taken_as_they_are_sent() -> None:
     last = 0
 
     def given() -> Iterator[Mail]:
@@ -174,14 +174,14 @@ async def test_mails_are_taken_as_they_are_sent(cut_session: Any) -> None:
             last += 1
             yield item
 
-    async with cut_session(
+    async with session(
         HELLO, whole(1, 2, 3, 4), taken(1, 2), whole(5, 6), taken(3, 4, 5, 6)
     ) as smtp:
         seen = [last async for _ in smtp.send_many(given(), window=4)]
     assert seen == [4, 4, 6, 6, 6, 6]
 
 
-async def test_no_mail_waits_for_one_that_is_not_there_yet(cut_session: Any) -> None:
+async def test_no_mail_waits_for_one_that_is_not_there_yet() -> None:
     is_taken = asyncio.Event()
 
     async def given() -> AsyncIterator[Mail]:
@@ -191,7 +191,7 @@ async def test_no_mail_waits_for_one_that_is_not_there_yet(cut_session: Any) -> 
         yield mail(2)
         await is_taken.wait()
 
-    async with cut_session(HELLO, whole(1), taken(1), whole(2), taken(2)) as smtp:
+    async with session(HELLO, whole(1), taken(1), whole(2), taken(2)) as smtp:
         async for outcome in smtp.send_many(given(), window=8):
             assert outcome.status == "accepted"
             is_taken.set()
@@ -218,11 +218,11 @@ async def test_large_and_small_mails_arrive_as_they_are(window: int) -> None:
     assert received == contents
 
 
-async def test_binary_content_goes_along(cut_session: Any) -> None:
+async def test_binary_content_goes_along() -> None:
     """A17: BODY=BINARYMIME; its octets leave as they are."""
     binary = mail(2, b"m\0il 2\r\n", mail_options=["BODY=BINARYMIME"])
     said = whole(1, 2, 3).replace("a2@x.example>", "a2@x.example> BODY=BINARYMIME")
-    async with cut_session(
+    async with session(
         HELLO, said.replace("mail 2", "m\0il 2"), taken(1, 2, 3)
     ) as smtp:
         outcomes = await run(smtp, [mail(1), binary, mail(3)])
@@ -237,11 +237,11 @@ async def test_binary_content_goes_along(cut_session: Any) -> None:
     ],
 )
 async def test_without_chunking_a_turn_a_mail_is_the_best_there_is(
-    cut_session: Any, hello: str, options: dict[str, Any]
+    hello: str, options: dict[str, Any]
 ) -> None:
     data = "C: DATA\n"
     go = "S: 250 ok\nS: 250 ok\nS: 354 go\n"
-    async with cut_session(
+    async with session(
         hello,
         head(1) + data + go,
         "C: mail 1\nC: .\n" + head(2) + data,
@@ -268,9 +268,9 @@ ALONE = [
 
 @pytest.mark.parametrize("make", ALONE)
 async def test_what_cannot_leave_at_once_travels_alone(
-    cut_session: Any, make: Callable[[], Mail]
+    make: Callable[[], Mail],
 ) -> None:
-    async with cut_session(
+    async with session(
         HELLO, whole(1), taken(1), by_data(2), whole(3, 4), taken(3, 4)
     ) as smtp:
         outcomes = await run(smtp, [mail(1), make(), mail(3), mail(4)])
@@ -279,7 +279,7 @@ async def test_what_cannot_leave_at_once_travels_alone(
 
 @pytest.mark.parametrize("is_refused", [False, True])
 async def test_where_all_are_wanted_the_content_waits_for_the_verdicts(
-    cut_session: Any, is_refused: bool
+    is_refused: bool,
 ) -> None:
     """F03: nothing else is on its way meanwhile."""
     code = 550 if is_refused else 250
@@ -290,7 +290,7 @@ async def test_where_all_are_wanted_the_content_waits_for_the_verdicts(
         ["b2@y.example", "c@y.example"],
         all_or_nothing=True,
     )
-    async with cut_session(
+    async with session(
         HELLO,
         whole(1),
         taken(1),
@@ -306,10 +306,10 @@ async def test_where_all_are_wanted_the_content_waits_for_the_verdicts(
 
 @pytest.mark.parametrize("make", ALONE)
 async def test_a_mail_that_travels_alone_behind_a_refusal_waits_for_the_rset(
-    cut_session: Any, make: Callable[[], Mail]
+    make: Callable[[], Mail],
 ) -> None:
     """F12: the state behind a refused BDAT is indeterminate."""
-    async with cut_session(
+    async with session(
         HELLO,
         whole(1),
         "S: 250 ok\nS: 250 ok\nS: 452 full",
@@ -349,11 +349,11 @@ async def test_what_the_source_of_a_content_raises_ends_the_run() -> None:
     ],
 )
 async def test_behind_a_refused_mail_nothing_leaves_before_the_rset(
-    cut_session: Any, replies: list[int], error: type[SMTPException]
+    replies: list[int], error: type[SMTPException]
 ) -> None:
     """What was on its way already has its own replies."""
     no = "".join(f"S: {code} two\n" for code in replies)
-    async with cut_session(
+    async with session(
         HELLO,
         whole(1, 2, 3, 4),
         taken(1) + no + taken(3, 4),
@@ -392,10 +392,8 @@ async def test_the_rset_waits_for_every_reply() -> None:
 
 
 @pytest.mark.parametrize("refusal", [502, 421])
-async def test_a_session_that_cannot_be_put_in_order_has_ended(
-    cut_session: Any, refusal: int
-) -> None:
-    async with cut_session(
+async def test_a_session_that_cannot_be_put_in_order_has_ended(refusal: int) -> None:
+    async with session(
         HELLO,
         whole(1),
         "S: 250 ok\nS: 250 ok\nS: 452 full",
@@ -415,11 +413,9 @@ async def later(given: list[Mail]) -> AsyncIterator[Mail]:
         yield item
 
 
-async def test_a_mail_that_is_refused_at_the_end_has_its_rset_later(
-    cut_session: Any,
-) -> None:
+async def test_a_mail_that_is_refused_at_the_end_has_its_rset_later() -> None:
     """It is the next operation's, whatever that is."""
-    async with cut_session(
+    async with session(
         HELLO,
         whole(1),
         "S: 250 ok\nS: 250 ok\nS: 452 full",
@@ -430,12 +426,12 @@ async def test_a_mail_that_is_refused_at_the_end_has_its_rset_later(
         await smtp.sendmail("a2@x.example", "b2@y.example", "mail 2\r\n")
 
 
-async def test_each_recipient_has_its_verdict(cut_session: Any) -> None:
+async def test_each_recipient_has_its_verdict() -> None:
     """F14: a hundred get it, and the others are told to try later."""
     names = [f"{n}@y.example" for n in range(102)]
     rcpts = "".join(f"C: RCPT TO:<{name}>\n" for name in names)
     replies = "S: 250 ok\n" * 101 + "S: 452 4.5.3 too many\n" * 2
-    async with cut_session(
+    async with session(
         HELLO,
         f"C: MAIL FROM:<a1@x.example>\n{rcpts}C: BDAT 8 LAST\nC: mail 1\n",
         whole(2),
@@ -483,10 +479,10 @@ async def test_a_mail_that_was_taken_for_another_is_unknown(
 
 @pytest.mark.parametrize("first", ["503 not now", "554 spam"])
 async def test_a_mail_in_the_wake_of_a_refused_one_was_judged_by_nobody(
-    cut_session: Any, first: str
+    first: str,
 ) -> None:
     """F12: 503 to all of it, from a server that wants RSET first (RFC 3030 2)."""
-    async with cut_session(
+    async with session(
         HELLO,
         whole(1, 2),
         f"S: 250 ok\nS: 250 ok\nS: {first}\n" + "S: 503 RSET first\n" * 3,
@@ -515,11 +511,11 @@ async def test_a_mail_in_the_wake_of_a_refused_one_was_judged_by_nobody(
     ],
 )
 async def test_a_mail_that_cannot_be_sent_is_an_outcome_in_its_place(
-    cut_session: Any, bad: Any, place: int
+    bad: Any, place: int
 ) -> None:
     given: list[Any] = mails(2)
     given.insert(place, bad)
-    async with cut_session(HELLO, whole(1, 2), taken(1, 2)) as smtp:
+    async with session(HELLO, whole(1, 2), taken(1, 2)) as smtp:
         outcomes = await run(smtp, given)
     expected = ["accepted", "accepted"]
     expected.insert(place, "not sent")
@@ -527,9 +523,7 @@ async def test_a_mail_that_cannot_be_sent_is_an_outcome_in_its_place(
     assert isinstance(outcomes[place].error, SMTPArgumentError)
 
 
-async def test_what_as_bytes_raises_comes_when_it_is_its_turn(
-    cut_session: Any,
-) -> None:
+async def test_what_as_bytes_raises_comes_when_it_is_its_turn() -> None:
     """And what is on its way behind it stays on it."""
 
     class Broken:
@@ -537,7 +531,7 @@ async def test_what_as_bytes_raises_comes_when_it_is_its_turn(
             raise Failure
 
     outcomes: list[Outcome] = []
-    async with cut_session(HELLO, whole(1, 3), taken(1, 3), RSET, by_data(4)) as smtp:
+    async with session(HELLO, whole(1, 3), taken(1, 3), RSET, by_data(4)) as smtp:
         given = [mail(1), mail(2, Broken()), mail(3)]
         with pytest.raises(Failure):
             await collect(smtp.send_many(given, window=8), outcomes)
@@ -547,7 +541,7 @@ async def test_what_as_bytes_raises_comes_when_it_is_its_turn(
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_what_the_source_of_the_mails_raises_comes_behind_their_outcomes(
-    cut_session: Any, is_async: bool
+    is_async: bool,
 ) -> None:
     def given() -> Iterator[Mail]:
         yield mail(1)
@@ -560,7 +554,7 @@ async def test_what_the_source_of_the_mails_raises_comes_behind_their_outcomes(
 
     source: Any = as_given() if is_async else given()
     outcomes: list[Outcome] = []
-    async with cut_session(HELLO, whole(1, 2), taken(1, 2), NOOP) as smtp:
+    async with session(HELLO, whole(1, 2), taken(1, 2), NOOP) as smtp:
         with pytest.raises(Failure):
             await collect(smtp.send_many(source, window=8), outcomes)
         await smtp.noop()
@@ -627,12 +621,12 @@ async def test_what_the_source_of_the_mails_raises_comes_behind_their_outcomes(
     ],
 )
 async def test_what_had_its_final_reply_keeps_it(
-    cut_session: Any, said: str, expected: list[str]
+    said: str, expected: list[str]
 ) -> None:
     """D12, D14: the rest is unknown, but behind a 421, which nothing was done after."""
     # With two answers there is room for more.
     more = 0 if expected[1] == "accepted" else 2
-    async with cut_session(HELLO, whole(1, 2, 3), said) as smtp:
+    async with session(HELLO, whole(1, 2, 3), said) as smtp:
         outcomes = await run(smtp, mails(3 + more), 3)
         assert not smtp.is_connected
     assert statuses(outcomes) == expected + ["not sent"] * more
@@ -662,10 +656,8 @@ async def test_a_reply_that_means_nothing_ends_the_connection(
     assert isinstance(outcomes[0].error, error)
 
 
-async def test_a_final_reply_that_does_not_come_leaves_all_unknown(
-    cut_session: Any,
-) -> None:
-    async with cut_session(
+async def test_a_final_reply_that_does_not_come_leaves_all_unknown() -> None:
+    async with session(
         HELLO,
         whole(1, 2),
         "S: 250 ok\nS: 250 ok\nS: <silence>",
@@ -677,11 +669,9 @@ async def test_a_final_reply_that_does_not_come_leaves_all_unknown(
     assert isinstance(outcomes[0].error.__cause__, SMTPTimeoutError)
 
 
-async def test_a_connection_that_was_closed_sends_nothing_more(
-    cut_session: Any,
-) -> None:
+async def test_a_connection_that_was_closed_sends_nothing_more() -> None:
     """Closed by the loop's own body: what was on its way is unknown."""
-    async with cut_session(HELLO, whole(1, 2), taken(1), "C: <hangup>") as smtp:
+    async with session(HELLO, whole(1, 2), taken(1), "C: <hangup>") as smtp:
         outcomes = []
         async for outcome in smtp.send_many(mails(6), window=2):
             outcomes.append(outcome)
@@ -755,9 +745,7 @@ async def test_the_limit_for_the_final_reply_begins_when_all_was_sent() -> None:
 # Leaving
 
 
-async def test_a_cancelled_wait_for_the_last_mail_leaves_the_rset_to_the_next(
-    cut_session: Any,
-) -> None:
+async def test_a_cancelled_wait_for_the_last_mail_leaves_the_rset_to_the_next() -> None:
     """F12: its BDAT is refused when nobody waits any more."""
     is_there = asyncio.Event()
 
@@ -765,7 +753,7 @@ async def test_a_cancelled_wait_for_the_last_mail_leaves_the_rset_to_the_next(
         if str(event) == "S: 250 sender":
             is_there.set()
 
-    async with cut_session(
+    async with session(
         HELLO,
         whole(1),
         "S: 250 sender\nS: 250 ok\nS: 452 full",

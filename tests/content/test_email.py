@@ -186,13 +186,11 @@ def test_what_cannot_be_sent_to_any_server_is_refused_at_once(message: Any) -> N
 # Conversations
 
 
-async def test_eight_bit_content_goes_as_it_is_where_8bitmime_is_offered(
-    cut_client: Any,
-) -> None:
+async def test_eight_bit_content_goes_as_it_is_where_8bitmime_is_offered() -> None:
     """A19: RFC 6152 3."""
     message = mail("café\n", cte="8bit")
     before = message.as_bytes()
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -219,13 +217,11 @@ async def test_eight_bit_content_goes_as_it_is_where_8bitmime_is_offered(
     assert message.as_bytes() == before
 
 
-async def test_eight_bit_content_is_encoded_where_8bitmime_is_not_offered(
-    cut_client: Any,
-) -> None:
+async def test_eight_bit_content_is_encoded_where_8bitmime_is_not_offered() -> None:
     """A19: RFC 6152 3; quoted-printable where that is the shorter."""
     message = mail("a table in the café\n", cte="8bit")
     before = message.as_bytes()
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -251,9 +247,9 @@ async def test_eight_bit_content_is_encoded_where_8bitmime_is_not_offered(
     assert message.as_bytes() == before
 
 
-async def test_a_mailbox_beyond_ascii_travels_with_smtputf8(cut_client: Any) -> None:
+async def test_a_mailbox_beyond_ascii_travels_with_smtputf8() -> None:
     """A07: RFC 6531 3.4; header fields are in UTF-8 then (RFC 6532)."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -295,9 +291,9 @@ async def test_without_smtputf8_it_is_an_error_before_mail() -> None:
         await smtp.noop()
 
 
-async def test_a_domain_beyond_ascii_travels_as_a_labels(cut_client: Any) -> None:
+async def test_a_domain_beyond_ascii_travels_as_a_labels() -> None:
     """A07: in envelope and header, though SMTPUTF8 is offered (RFC 5891)."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -324,9 +320,9 @@ async def test_a_domain_beyond_ascii_travels_as_a_labels(cut_client: Any) -> Non
         assert await smtp.send_message(mail(from_="Jürgen <a@bücher.example>")) == {}
 
 
-async def test_bcc_is_a_recipient_and_never_leaves(cut_client: Any) -> None:
+async def test_bcc_is_a_recipient_and_never_leaves() -> None:
     message = mail(bcc="c@z.example")
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from typing import Any
@@ -545,10 +545,10 @@ GREETING = """
     ],
 )
 async def test_what_cannot_travel_fails_before_mail(
-    cut_client: Callable[..., Any], arguments: tuple[Any, ...], kind: type[Exception]
+    arguments: tuple[Any, ...], kind: type[Exception]
 ) -> None:
     script = GREETING + "C: NOOP\n    S: 250 ok\n"
-    async with cut_client(script) as smtp:
+    async with client(script) as smtp:
         await smtp.ehlo()
         with pytest.raises(kind):
             await smtp.sendmail(*arguments)
@@ -564,9 +564,7 @@ async def test_requiretls_as_an_option_needs_verified_tls() -> None:
         await smtp.noop()
 
 
-async def test_lists_can_be_used_for_the_next_mail(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_lists_can_be_used_for_the_next_mail() -> None:
     """A22: SIZE is of the wire form, and of each mail."""
     transaction = """C: MAIL FROM:<a@x.example> SIZE={}
     C: RCPT TO:<b@y.example>
@@ -581,7 +579,7 @@ async def test_lists_can_be_used_for_the_next_mail(
     """
     script = GREETING + transaction.format(5, "x") + transaction.format(8, ".....")
     options: list[str] = []
-    async with cut_client(script) as smtp:
+    async with client(script) as smtp:
         await smtp.sendmail("a@x.example", "b@y.example", "\nx\n", options)
         await smtp.sendmail("a@x.example", "b@y.example", b"\n....", options)
     assert options == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from smtplibaio import (
 )
 from smtplibaio.sasl import OAUTHBEARER, XOAUTH2
 
-CutClient = Callable[..., Any]
 Kind = type[OAUTHBEARER] | type[XOAUTH2]
 KINDS: list[Kind] = [OAUTHBEARER, XOAUTH2]
 
@@ -48,7 +46,7 @@ def auth_line(kind: Kind, token: str, username: str = "tim") -> str:
 # What they say
 
 
-async def test_a_token_is_shown_as_rfc_7628_prints_it(cut_client: CutClient) -> None:
+async def test_a_token_is_shown_as_rfc_7628_prints_it() -> None:
     """RFC 7628 4.1, the exchange of SMTP."""
     text = """
         S: 220 mx.example.com ESMTP 12sm2095603fks.9
@@ -66,7 +64,7 @@ VZMjl0Q2c9PQEB
         C: NOOP
         S: 250 ok
         """
-    async with cut_client(text) as smtp:
+    async with client(text) as smtp:
         mechanism = OAUTHBEARER(
             "user@example.com", TOKEN, host="server.example.com", port=587
         )
@@ -75,9 +73,7 @@ VZMjl0Q2c9PQEB
         await smtp.noop()
 
 
-async def test_a_refused_token_goes_as_rfc_7628_prints_it(
-    cut_client: CutClient,
-) -> None:
+async def test_a_refused_token_goes_as_rfc_7628_prints_it() -> None:
     """C12: RFC 7628 4.4; the answer to the error is "AQ==", and then comes the 535."""
     text = script(
         "LOGIN PLAIN OAUTHBEARER",
@@ -89,7 +85,7 @@ async def test_a_refused_token_goes_as_rfc_7628_prints_it(
         "S: 535 5.7.1 http://support.example.com/mail/oauth",
         *NOOP,
     )
-    async with cut_client(text) as smtp:
+    async with client(text) as smtp:
         with pytest.raises(SMTPAuthenticationError, match="535") as caught:
             await smtp.authenticate(OAUTHBEARER("someuser@example.com", TOKEN))
         assert caught.value.error == {
@@ -205,14 +201,12 @@ def test_an_error_that_quotes_the_token_does_not_make_it_known() -> None:
 
 
 @pytest.mark.parametrize(("kind", "line"), [(OAUTHBEARER, "C: AQ=="), (XOAUTH2, "C:")])
-async def test_the_session_goes_on_after_a_refused_token(
-    cut_client: CutClient, kind: Kind, line: str
-) -> None:
+async def test_the_session_goes_on_after_a_refused_token(kind: Kind, line: str) -> None:
     """C12: the error is no challenge like others, and not the end yet."""
     error = {"status": "401", "schemes": "bearer", "scope": "https://mail.example/"}
     lines = [auth_line(kind, TOKEN), f"S: 334 {b64(json.dumps(error))}", line]
     text = script("XOAUTH2 OAUTHBEARER", *lines, "S: 535 5.7.8 no", *NOOP)
-    async with cut_client(text) as smtp:
+    async with client(text) as smtp:
         with pytest.raises(SMTPAuthenticationError) as caught:
             await smtp.authenticate(kind("tim", TOKEN))
         assert caught.value.error == error
@@ -220,29 +214,29 @@ async def test_the_session_goes_on_after_a_refused_token(
         assert await smtp.noop() == (250, "noop")
 
 
-async def test_a_refusal_without_an_error_has_none(cut_client: CutClient) -> None:
+async def test_a_refusal_without_an_error_has_none() -> None:
     text = script("XOAUTH2", auth_line(XOAUTH2, "x"), "S: 535 5.7.8 no", *NOOP)
-    async with cut_client(text) as smtp:
+    async with client(text) as smtp:
         with pytest.raises(SMTPAuthenticationError) as caught:
             await smtp.authenticate(XOAUTH2("tim", "x"))
         assert caught.value.error is None
         await smtp.noop()
 
 
-async def test_a_second_error_is_cancelled(cut_client: CutClient) -> None:
+async def test_a_second_error_is_cancelled() -> None:
     """C12: and the first one is on the exception."""
     lines = [auth_line(XOAUTH2, "x"), "S: 334 e30=", "C:", "S: 334 W10=", "C: *"]
-    async with cut_client(script("XOAUTH2", *lines, "S: 501 ok", *NOOP)) as smtp:
+    async with client(script("XOAUTH2", *lines, "S: 501 ok", *NOOP)) as smtp:
         with pytest.raises(SMTPAuthenticationError, match="nothing to say") as caught:
             await smtp.authenticate(XOAUTH2("tim", "x"))
         assert caught.value.error == {}
         await smtp.noop()
 
 
-async def test_235_after_an_error_is_not_believed(cut_client: CutClient) -> None:
+async def test_235_after_an_error_is_not_believed() -> None:
     """C12: a server that refuses a token has no success to tell."""
     lines = [auth_line(XOAUTH2, "x"), "S: 334 e30=", "C:", "S: 235 welcome"]
-    async with cut_client(script("XOAUTH2", *lines)) as smtp:
+    async with client(script("XOAUTH2", *lines)) as smtp:
         with pytest.raises(SMTPProtocolError, match="235 before XOAUTH2 is done"):
             await smtp.authenticate(XOAUTH2("tim", "x"))
         assert not smtp.is_connected
@@ -261,12 +255,12 @@ async def test_235_after_an_error_is_not_believed(cut_client: CutClient) -> None
     ],
 )
 async def test_a_token_logs_in_with_one_mechanism(
-    cut_client: CutClient, offered: str, mechanisms: list[str] | None, kind: Kind
+    offered: str, mechanisms: list[str] | None, kind: Kind
 ) -> None:
     """C21: and nothing is between its 235 and the next command, no EHLO either."""
     text = script(offered, auth_line(kind, TOKEN), "S: 235 ok", *NOOP)
     options = {"username": "tim", "token": TOKEN, "mechanisms": mechanisms}
-    async with cut_client(text, **options) as smtp:
+    async with client(text, **options) as smtp:
         await smtp.noop()
 
 
@@ -296,24 +290,24 @@ async def connecting_fails(text: str, token: Any) -> SMTPException:
     return caught.value
 
 
-async def test_a_good_token_is_asked_for_once(cut_client: CutClient) -> None:
+async def test_a_good_token_is_asked_for_once() -> None:
     text = script("XOAUTH2", auth_line(XOAUTH2, "new"), "S: 235 ok", *NOOP)
     source = Source("new")
-    async with cut_client(text, username="tim", token=source) as smtp:
+    async with client(text, username="tim", token=source) as smtp:
         await smtp.noop()
     assert source.calls == [False]
 
 
 @pytest.mark.parametrize("hint", [("S: 334 e30=", "C:"), ()], ids=["334", "535"])
 async def test_another_token_is_asked_for_after_a_refusal(
-    cut_client: CutClient, hint: tuple[str, ...]
+    hint: tuple[str, ...],
 ) -> None:
     """C12: on the same connection, without another EHLO."""
     lines = [auth_line(XOAUTH2, "old"), *hint, "S: 535 5.7.8 expired"]
     lines += [auth_line(XOAUTH2, "new"), "S: 235 ok", *NOOP]
     source = Source("old", "new")
     text = script("XOAUTH2", *lines)
-    async with cut_client(text, username="tim", token=source) as smtp:
+    async with client(text, username="tim", token=source) as smtp:
         await smtp.noop()
     assert source.calls == [False, True]
 
@@ -387,13 +381,13 @@ async def test_a_user_name_in_octets_is_that_name() -> None:
         await smtp.noop()
 
 
-async def test_a_long_token_waits_for_its_prompt(cut_client: CutClient) -> None:
+async def test_a_long_token_waits_for_its_prompt() -> None:
     """C17: 3 kB, as Microsoft's are, make no line of AUTH."""
     token = "x" * 3000
     response = auth_line(XOAUTH2, token).rpartition(" ")[2]
     lines = ["C: AUTH XOAUTH2", "S: 334 ", f"C: {response}", "S: 235 ok", *NOOP]
     text = script("XOAUTH2", *lines)
-    async with cut_client(text, username="tim", token=token) as smtp:
+    async with client(text, username="tim", token=token) as smtp:
         await smtp.noop()
 
 

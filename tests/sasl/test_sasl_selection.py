@@ -7,7 +7,7 @@ import itertools
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,8 +32,6 @@ from smtplibaio.sasl import (
     Mechanism,
     Plain,
 )
-
-CutClient = Callable[..., Any]
 
 NOOP = ("C: NOOP", "S: 250 noop")
 PLAIN = "C: AUTH PLAIN AHRpbQBodW50ZXIy"
@@ -111,11 +109,9 @@ async def test_whoever_reorders_the_offer_gets_no_password(
         await smtp.noop()
 
 
-async def test_the_callers_list_allows_nothing_else(cut_client: CutClient) -> None:
+async def test_the_callers_list_allows_nothing_else() -> None:
     """C01: a server that offers only PLAIN gets an error, which says so."""
-    async with cut_client(
-        script("PLAIN LOGIN", *NOOP), mechanisms=["CRAM-MD5"]
-    ) as smtp:
+    async with client(script("PLAIN LOGIN", *NOOP), mechanisms=["CRAM-MD5"]) as smtp:
         (error,) = await refused(smtp)
         assert isinstance(error, SMTPCommandNotSupportedError)
         assert "it offers PLAIN LOGIN" in str(error)
@@ -128,17 +124,17 @@ async def test_the_list_of_a_call_goes_before_that_of_the_client() -> None:
         await smtp.auth("tim", "hunter2", mechanisms=["PLAIN"])
 
 
-async def test_at_most_three_mechanisms_are_tried(cut_client: CutClient) -> None:
+async def test_at_most_three_mechanisms_are_tried() -> None:
     """C02: one of each kind of proof; a server counts failures."""
     offered = "LOGIN PLAIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256"
     lines = [*CRAM, "S: 535 5.7.8 no", PLAIN, "S: 535 5.7.8 no", *NOOP]
     mechanisms = ["CRAM-MD5", "LOGIN", "PLAIN"]
-    async with cut_client(script("LOGIN CRAM-MD5 PLAIN", *lines)) as smtp:
+    async with client(script("LOGIN CRAM-MD5 PLAIN", *lines)) as smtp:
         names = [error.mechanism for error in await refused(smtp)]  # type: ignore[attr-defined]
         assert names == ["CRAM-MD5", "PLAIN"]
         await smtp.noop()
     lines = [*CRAM, "S: 535 5.7.8 no", "C: AUTH LOGIN", "S: 535 5.7.8 no", *NOOP]
-    async with cut_client(script(offered, *lines)) as smtp:
+    async with client(script(offered, *lines)) as smtp:
         names = [e.mechanism for e in await refused(smtp, mechanisms=mechanisms)]  # type: ignore[attr-defined]
         assert names == ["CRAM-MD5", "LOGIN"]
         await smtp.noop()
@@ -164,10 +160,10 @@ async def test_what_is_no_secret_may_cross_any_connection(
         await smtp.noop()
 
 
-async def test_what_was_offered_stands_after_auth(cut_client: CutClient) -> None:
+async def test_what_was_offered_stands_after_auth() -> None:
     """C21: there is no EHLO after the 235, and none is needed."""
     text = script("PLAIN", PLAIN, "S: 235 ok", *NOOP)
-    async with cut_client(text) as smtp:
+    async with client(text) as smtp:
         await smtp.auth("tim", "hunter2")
         await smtp.ehlo_or_helo_if_needed()
         assert smtp.auth_mechanisms == ["plain"]

@@ -43,8 +43,6 @@ from smtplibaio.sasl import (
 )
 from smtplibaio.sasl.scram import MAX_ITERATIONS, MIN_ITERATIONS, can_bind
 
-CutClient = Callable[..., Any]
-
 NOOP = ("C: NOOP", "S: 250 noop")
 
 #: RFC 5802 5
@@ -122,7 +120,6 @@ def test_a_mechanism_says_what_its_rfc_prints(
 
 @pytest.mark.parametrize(("kind", "dialogue"), VECTORS)
 async def test_the_dialogue_is_that_of_the_rfc(
-    cut_client: CutClient,
     kind: type[ScramSHA1 | ScramSHA256],
     dialogue: tuple[str, str, str, str],
 ) -> None:
@@ -130,7 +127,7 @@ async def test_the_dialogue_is_that_of_the_rfc(
     client_first, server_first, client_final, server_final = dialogue
     lines = [challenge(server_first), response(client_final)]
     lines += [challenge(server_final), "C:", "S: 235 2.7.0 welcome", *NOOP]
-    async with cut_client(script(kind.name, client_first, *lines)) as smtp:
+    async with client(script(kind.name, client_first, *lines)) as smtp:
         nonce = client_first.partition("r=")[2]
         reply = await smtp.authenticate(kind("user", "pencil", nonce=nonce))
         assert reply == (235, "2.7.0 welcome")
@@ -241,11 +238,9 @@ UNPROVEN = [
 
 
 @pytest.mark.parametrize("lines", UNPROVEN)
-async def test_a_server_that_does_not_prove_itself_is_left(
-    cut_client: CutClient, lines: list[str]
-) -> None:
+async def test_a_server_that_does_not_prove_itself_is_left(lines: list[str]) -> None:
     """C07: whoever it is, it does not know the password; not one octet more."""
-    async with cut_client(sha1_script(*lines, "C: <hangup>")) as smtp:
+    async with client(sha1_script(*lines, "C: <hangup>")) as smtp:
         with pytest.raises(SMTPProtocolError, match="has not proved"):
             await smtp.authenticate(sha1())
         assert not smtp.is_connected
@@ -271,12 +266,10 @@ async def test_a_farewell_while_the_proof_is_computed_is_kept() -> None:
 
 
 @pytest.mark.parametrize("why", ["invalid-proof", "of-my-own"])
-async def test_a_refusal_in_place_of_the_signature_is_a_refusal(
-    cut_client: CutClient, why: str
-) -> None:
+async def test_a_refusal_in_place_of_the_signature_is_a_refusal(why: str) -> None:
     """C07: RFC 5802 7 has "e=" for a wrong password; it claims nothing."""
     lines = [*PROOF, challenge(f"e={why}"), "C: *", "S: 501 ok", *NOOP]
-    async with cut_client(sha1_script(*lines)) as smtp:
+    async with client(sha1_script(*lines)) as smtp:
         mechanism = sha1()
         with pytest.raises(SMTPAuthenticationError, match=why):
             await smtp.authenticate(mechanism)
@@ -284,21 +277,19 @@ async def test_a_refusal_in_place_of_the_signature_is_a_refusal(
         await smtp.noop()
 
 
-async def test_a_refusal_after_the_signature_is_one(cut_client: CutClient) -> None:
+async def test_a_refusal_after_the_signature_is_one() -> None:
     """C14: a server may know the password, and still let nobody in."""
     lines = [*PROOF, challenge(SERVER_FINAL), "C:", "S: 535 5.7.8 no", *NOOP]
-    async with cut_client(sha1_script(*lines)) as smtp:
+    async with client(sha1_script(*lines)) as smtp:
         with pytest.raises(SMTPAuthenticationError, match="535"):
             await smtp.authenticate(sha1())
         await smtp.noop()
 
 
-async def test_a_challenge_after_the_signature_is_cancelled(
-    cut_client: CutClient,
-) -> None:
+async def test_a_challenge_after_the_signature_is_cancelled() -> None:
     """C06: the client has nothing to say any more."""
     lines = [*PROOF, challenge(SERVER_FINAL), "C:", challenge("more?"), "C: *"]
-    async with cut_client(sha1_script(*lines, "S: 501 ok", *NOOP)) as smtp:
+    async with client(sha1_script(*lines, "S: 501 ok", *NOOP)) as smtp:
         with pytest.raises(SMTPAuthenticationError, match="nothing to say"):
             await smtp.authenticate(sha1())
         await smtp.noop()

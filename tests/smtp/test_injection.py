@@ -347,9 +347,9 @@ async def test_a_command_that_has_a_method_is_no_other_command(verb: str) -> Non
         await smtp.noop()
 
 
-async def test_credentials_travel_in_base64_whatever_they_are(cut_client: Any) -> None:
+async def test_credentials_travel_in_base64_whatever_they_are() -> None:
     """A01: a line end in a password is a part of it."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx

@@ -132,9 +132,9 @@ async def test_without_a_connection_there_is_no_run(window: int) -> None:
     assert source.given == 0
 
 
-async def test_a_run_that_nobody_begins_is_none(cut_session: Any) -> None:
+async def test_a_run_that_nobody_begins_is_none() -> None:
     source = Source()
-    async with cut_session(HELLO, NOOP) as smtp:
+    async with session(HELLO, NOOP) as smtp:
         await smtp.ehlo()
         smtp.send_many(source.items)
         run = smtp.send_many(source.items)
@@ -144,12 +144,10 @@ async def test_a_run_that_nobody_begins_is_none(cut_session: Any) -> None:
     assert source.given == 0
 
 
-async def test_a_server_that_knows_neither_hello_ends_the_run(
-    cut_session: Any,
-) -> None:
+async def test_a_server_that_knows_neither_hello_ends_the_run() -> None:
     """And the session is free: it is the server that refuses."""
     no = "C: EHLO client.example\nS: 502 no\nC: HELO client.example\nS: 502 no\n"
-    async with cut_session("S: 220 hi", no, no) as smtp:
+    async with session("S: 220 hi", no, no) as smtp:
         for _ in range(2):
             with pytest.raises(SMTPCommandFailedError):
                 await anext(smtp.send_many(mails(1)))
@@ -158,12 +156,10 @@ async def test_a_server_that_knows_neither_hello_ends_the_run(
 @pytest.mark.parametrize(
     ("window", "script"), [(1, turns(1, 2)), (8, together(1, 2))], ids=["1", "8"]
 )
-async def test_at_its_end_the_run_is_over(
-    cut_session: Any, window: int, script: str
-) -> None:
+async def test_at_its_end_the_run_is_over(window: int, script: str) -> None:
     """The session is free, and the source has been left."""
     source = Source(2)
-    async with cut_session(HELLO, script, NOOP) as smtp:
+    async with session(HELLO, script, NOOP) as smtp:
         run = smtp.send_many(source.items, window=window)
         assert [outcome.status async for outcome in run] == ["accepted", "accepted"]
         assert source.is_closed
@@ -173,13 +169,11 @@ async def test_at_its_end_the_run_is_over(
         await run.aclose()
 
 
-async def test_a_transaction_that_somebody_left_is_forgotten_first(
-    cut_session: Any,
-) -> None:
+async def test_a_transaction_that_somebody_left_is_forgotten_first() -> None:
     begun = "C: MAIL FROM:<z@x.example>\nS: 250 ok\n"
     group, replies = turns(1).split("C: DATA\n")
     reset = f"C: RSET\n{group}C: DATA\nS: 250 reset\n{replies}"
-    async with cut_session(HELLO, begun, reset) as smtp:
+    async with session(HELLO, begun, reset) as smtp:
         await smtp.mail("z@x.example")
         assert [o.status async for o in smtp.send_many(mails(1))] == ["accepted"]
 
@@ -217,9 +211,9 @@ async def test_within_the_loop_the_session_cannot_be_used(
     ("window", "script"), [(1, turns(1, 2)), (8, together(1, 2))], ids=["1", "8"]
 )
 async def test_another_task_waits_until_the_run_is_over(
-    cut_session: Any, window: int, script: str
+    window: int, script: str
 ) -> None:
-    async with cut_session(HELLO, script, turns(9)) as smtp:
+    async with session(HELLO, script, turns(9)) as smtp:
         other = None
         async for _ in smtp.send_many(mails(2), window=window):
             other = other or asyncio.create_task(send(smtp, 9))
@@ -229,10 +223,8 @@ async def test_another_task_waits_until_the_run_is_over(
         await other
 
 
-async def test_a_run_waits_for_the_operation_of_another_task(
-    cut_session: Any,
-) -> None:
-    async with cut_session(HELLO, turns(9), turns(1, 2)) as smtp:
+async def test_a_run_waits_for_the_operation_of_another_task() -> None:
+    async with session(HELLO, turns(9), turns(1, 2)) as smtp:
         other = asyncio.create_task(send(smtp, 9))
         await asyncio.sleep(0)
         outcomes = [outcome async for outcome in smtp.send_many(mails(2))]
@@ -241,11 +233,11 @@ async def test_a_run_waits_for_the_operation_of_another_task(
     assert statuses(outcomes) == ["accepted", "accepted"]
 
 
-async def test_being_cancelled_while_it_waits_for_its_turn_the_run_never_began(
-    cut_session: Any,
-) -> None:
+async def test_being_cancelled_while_it_waits_for_its_turn_the_run_never_began() -> (
+    None
+):
     source = Source()
-    async with cut_session(HELLO, turns(9), NOOP) as smtp:
+    async with session(HELLO, turns(9), NOOP) as smtp:
         other = asyncio.create_task(send(smtp, 9))
         await asyncio.sleep(0)
         waiting = asyncio.ensure_future(anext(smtp.send_many(source.items)))
@@ -258,9 +250,9 @@ async def test_being_cancelled_while_it_waits_for_its_turn_the_run_never_began(
     assert source.given == 0
 
 
-async def test_two_tasks_cannot_wait_for_one_run_at_a_time(cut_session: Any) -> None:
+async def test_two_tasks_cannot_wait_for_one_run_at_a_time() -> None:
     """The second is told so, and the first one has its outcome."""
-    async with cut_session(HELLO, turns(1, 2)) as smtp:
+    async with session(HELLO, turns(1, 2)) as smtp:
         run = smtp.send_many(mails(2))
         first = asyncio.ensure_future(anext(run))
         await asyncio.sleep(0)
@@ -270,7 +262,7 @@ async def test_two_tasks_cannot_wait_for_one_run_at_a_time(cut_session: Any) -> 
         assert [outcome.mail async for outcome in run] == [mail(2)]
 
 
-async def test_two_tasks_may_take_turns_with_one_run(cut_session: Any) -> None:
+async def test_two_tasks_may_take_turns_with_one_run() -> None:
     found: list[Mail] = []
     lock = asyncio.Lock()
 
@@ -282,7 +274,7 @@ async def test_two_tasks_may_take_turns_with_one_run(cut_session: Any) -> None:
                 return
             found.append(outcome.mail)
 
-    async with cut_session(HELLO, turns(1, 2, 3), NOOP) as smtp:
+    async with session(HELLO, turns(1, 2, 3), NOOP) as smtp:
         run = smtp.send_many(mails(3))
         await asyncio.gather(take(run), take(run))
         await smtp.noop()
@@ -383,11 +375,11 @@ each_way = pytest.mark.parametrize(
 @each_way
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_window_that_is_left_leaves_a_session_in_step(
-    cut_session: Any, leave: Callable[..., Awaitable[None]], is_async: bool
+    leave: Callable[..., Awaitable[None]], is_async: bool
 ) -> None:
     """What was on its way is delivered; then the session is put in order."""
     source = Source()
-    async with cut_session(HELLO, together(1, 2, 3), RSET, turns(9), NOOP) as smtp:
+    async with session(HELLO, together(1, 2, 3), RSET, turns(9), NOOP) as smtp:
         await leave(smtp, source.items if is_async else mails(3), 8)
         await send(smtp, 9)  # at once, and by the same task
         assert (await smtp.noop()).message == "in step"
@@ -397,11 +389,11 @@ async def test_a_window_that_is_left_leaves_a_session_in_step(
 @each_way
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_run_that_is_left_with_a_mail_begun_leaves_no_session(
-    cut_session: Any, leave: Callable[..., Awaitable[None]], is_async: bool
+    leave: Callable[..., Awaitable[None]], is_async: bool
 ) -> None:
     """After a 354 the only way out is to hang up."""
     source = Source()
-    async with cut_session(HELLO, turns(1, 2).split(GO + "C: mail 2")[0]) as smtp:
+    async with session(HELLO, turns(1, 2).split(GO + "C: mail 2")[0]) as smtp:
         await leave(smtp, source.items if is_async else mails(3), 1)
         assert not smtp.is_connected
         with pytest.raises(SMTPConnectionLostError, match="left before its end"):
@@ -415,12 +407,11 @@ async def test_a_run_that_is_left_with_a_mail_begun_leaves_no_session(
     ("window", "script"), [(1, turns(1)), (8, together(1))], ids=["1", "8"]
 )
 async def test_a_run_that_is_left_with_no_mail_begun_leaves_a_clean_session(
-    cut_session: Any,
     leave: Callable[..., Awaitable[None]],
     window: int,
     script: str,
 ) -> None:
-    async with cut_session(HELLO, script, turns(9)) as smtp:
+    async with session(HELLO, script, turns(9)) as smtp:
         await leave(smtp, mails(1), window)
         await send(smtp, 9)
 
@@ -563,9 +554,7 @@ async def test_being_cancelled_within_a_mail_ends_the_connection(
             await smtp.noop()
 
 
-async def test_being_cancelled_at_a_window_leaves_the_answers_to_be_read(
-    cut_session: Any,
-) -> None:
+async def test_being_cancelled_at_a_window_leaves_the_answers_to_be_read() -> None:
     """D04: the session is in step, and the cancellation tells of the mails."""
     is_there = asyncio.Event()
     source = Source(2)
@@ -575,7 +564,7 @@ async def test_being_cancelled_at_a_window_leaves_the_answers_to_be_read(
             is_there.set()
 
     script = together(1, 2).replace("S: 250 ok", "S: 250 first", 1)
-    async with cut_session(HELLO, script, RSET, turns(9), on_event=heard) as smtp:
+    async with session(HELLO, script, RSET, turns(9), on_event=heard) as smtp:
         waiting = asyncio.ensure_future(anext(smtp.send_many(source.items, window=8)))
         await is_there.wait()
         assert waiting.cancel()
@@ -586,9 +575,7 @@ async def test_being_cancelled_at_a_window_leaves_the_answers_to_be_read(
         await send(smtp, 9)
 
 
-async def test_being_cancelled_while_the_source_is_waited_for_leaves_it_clean(
-    cut_session: Any,
-) -> None:
+async def test_being_cancelled_while_the_source_is_waited_for_leaves_it_clean() -> None:
     is_asked = asyncio.Event()
     is_closed = False
 
@@ -603,7 +590,7 @@ async def test_being_cancelled_while_the_source_is_waited_for_leaves_it_clean(
 
     for window, script in ((1, turns(1)), (8, together(1))):
         is_asked.clear()
-        async with cut_session(HELLO, script, turns(9)) as smtp:
+        async with session(HELLO, script, turns(9)) as smtp:
             run = smtp.send_many(source(), window=window)
             assert (await anext(run)).status == "accepted"
             waiting = asyncio.ensure_future(anext(run))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from functools import partial
@@ -128,7 +127,6 @@ def fresh(parameters: dict[str, Any]) -> dict[str, Any]:
     ("parameters", "of_mail", "of_rcpt", "_extension"), ONE.values(), ids=ONE
 )
 async def test_a_parameter_goes_with_mail_or_with_rcpt(
-    cut_client: Callable[..., Any],
     parameters: dict[str, Any],
     of_mail: str,
     of_rcpt: str,
@@ -136,7 +134,7 @@ async def test_a_parameter_goes_with_mail_or_with_rcpt(
 ) -> None:
     of_c = "" if "orcpt" in parameters else of_rcpt
     dialogue = script(ALL, group(of_mail, of_rcpt, of_c), group("", ""))
-    async with cut_client(dialogue) as smtp:
+    async with client(dialogue) as smtp:
         result = await smtp.send_message(b"hi", SENDER, [B, C], **fresh(parameters))
         assert result.accepted == [B, C]
         assert await smtp.send_message(b"hi", SENDER, B) == {}
@@ -162,7 +160,7 @@ async def test_a_parameter_that_was_not_announced_fails_before_mail(
         await smtp.noop()
 
 
-async def test_all_parameters_go_together(cut_client: Callable[..., Any]) -> None:
+async def test_all_parameters_go_together() -> None:
     message = EmailMessage()
     message["From"], message["To"], message["Cc"] = SENDER, f"B <{B}>", f"C <{C}>"
     parameters: dict[str, Any] = {
@@ -191,7 +189,7 @@ async def test_all_parameters_go_together(cut_client: Callable[..., Any]) -> Non
         S: 250 taken
         """,
     )
-    async with cut_client(dialogue) as smtp:
+    async with client(dialogue) as smtp:
         await smtp.send_message(
             message,
             envid="x",
@@ -287,21 +285,19 @@ either_way = pytest.mark.parametrize(
 
 @either_way
 async def test_over_verified_tls_requiretls_goes_with_mail(
-    cut_client: Callable[..., Any],
     server_tls: ssl.SSLContext,
     client_tls: ssl.SSLContext,
     wanted: dict[str, Any],
 ) -> None:
     """B21: from the first octet on."""
     make = {"make": SMTP_SSL, "implicit_tls": True, "context": client_tls}
-    async with cut_client(REQUIRETLS, tls=server_tls, **make) as smtp:
+    async with client(REQUIRETLS, tls=server_tls, **make) as smtp:
         assert smtp.is_verified
         assert await smtp.send_message(b"hi", SENDER, B, **wanted) == {}
 
 
 @either_way
 async def test_after_starttls_requiretls_goes_with_mail(
-    cut_client: Callable[..., Any],
     server_tls: ssl.SSLContext,
     client_tls: ssl.SSLContext,
     wanted: dict[str, Any],
@@ -313,7 +309,7 @@ async def test_after_starttls_requiretls_goes_with_mail(
         REQUIRETLS.removeprefix("S: 220 mx.example\n"),
     )
     options = {"starttls": "required", "tls_context": client_tls}
-    async with cut_client(dialogue, tls=server_tls, **options) as smtp:
+    async with client(dialogue, tls=server_tls, **options) as smtp:
         assert await smtp.send_message(b"hi", SENDER, B, **wanted) == {}
 
 
@@ -383,7 +379,7 @@ TWO = "C: MAIL FROM:<a@x.example>\nC: RCPT TO:<b@y.example>\nC: RCPT TO:<c@y.exa
     ("refusal", "is_transient"), [("550 no", False), ("450 later", True)]
 )
 async def test_with_one_refused_nobody_gets_it(
-    cut_client: Callable[..., Any], refusal: str, is_transient: bool
+    refusal: str, is_transient: bool
 ) -> None:
     """F03: DATA waits for the verdicts, and the next mail goes its way."""
     dialogue = script(
@@ -395,7 +391,7 @@ async def test_with_one_refused_nobody_gets_it(
         TAKEN,
         group("", ""),
     )
-    async with cut_client(dialogue) as smtp:
+    async with client(dialogue) as smtp:
         send = partial(smtp.send_message, b"hi", SENDER)
         with pytest.raises(SMTPRecipientRefusedError) as caught:
             await send([B, C], all_or_nothing=True)
@@ -407,9 +403,7 @@ async def test_with_one_refused_nobody_gets_it(
         assert await send(B) == {}
 
 
-async def test_one_by_one_with_one_refused_nobody_gets_it(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_one_by_one_with_one_refused_nobody_gets_it() -> None:
     """F03: every verdict is asked for, so that the caller learns of all of them."""
     dialogue = script(
         hello("DSN"),
@@ -432,7 +426,7 @@ async def test_one_by_one_with_one_refused_nobody_gets_it(
         """,
         TAKEN,
     )
-    async with cut_client(dialogue) as smtp:
+    async with client(dialogue) as smtp:
         send = partial(smtp.send_message, b"hi", SENDER, [B, C], all_or_nothing=True)
         with pytest.raises(SMTPRecipientRefusedError) as caught:
             await send()
@@ -450,11 +444,11 @@ async def test_one_by_one_with_one_refused_nobody_gets_it(
     ids=["MAIL", "every RCPT", "DATA"],
 )
 async def test_wanting_all_changes_no_other_error(
-    cut_client: Callable[..., Any], replies: str, error: type[Exception]
+    replies: str, error: type[Exception]
 ) -> None:
     """F03: and the session is ready for the next mail."""
     dialogue = script(ALL, TWO, replies, "C: RSET\nS: 250 ok", group("", ""))
-    async with cut_client(dialogue) as smtp:
+    async with client(dialogue) as smtp:
         with pytest.raises(error):
             await smtp.send_message(b"hi", SENDER, [B, C], all_or_nothing=True)
         assert await smtp.send_message(b"hi", SENDER, B) == {}
@@ -470,9 +464,7 @@ async def test_wanting_all_a_lost_connection_is_no_verdict(end: str) -> None:
         assert caught.value.safe_to_retry
 
 
-async def test_wanting_all_a_recipient_given_twice_is_one(
-    cut_client: Callable[..., Any],
-) -> None:
+async def test_wanting_all_a_recipient_given_twice_is_one() -> None:
     """F03: one verdict counts for both."""
     dialogue = script(
         ALL,
@@ -480,7 +472,7 @@ async def test_wanting_all_a_recipient_given_twice_is_one(
         "S: 250 ok\nS: 250 ok\nC: DATA",
         TAKEN,
     )
-    async with cut_client(dialogue) as smtp:
+    async with client(dialogue) as smtp:
         result = await smtp.send_message(b"hi", SENDER, [B, B], all_or_nothing=True)
         assert result.accepted == [B]
 

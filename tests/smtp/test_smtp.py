@@ -107,8 +107,8 @@ async def test_what_cannot_be_sent_is_refused_before_mail(call: Call) -> None:
         await smtp.noop()
 
 
-async def test_a_size_within_the_limit_is_declared(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
+async def test_a_size_within_the_limit_is_declared() -> None:
+    async with client(f"""{ANNOUNCED}
         C: MAIL FROM:<a@x.example> SIZE=1000
         C: RCPT TO:<b@y.example>
         C: DATA
@@ -159,10 +159,8 @@ S: 250 taken
         await smtp.sendmail(SENDER, RECIPIENT, "hi")
 
 
-async def test_a_transaction_that_rset_ended_is_not_reset_again(
-    cut_client: Any,
-) -> None:
-    async with cut_client("""
+async def test_a_transaction_that_rset_ended_is_not_reset_again() -> None:
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250 mx
@@ -242,10 +240,8 @@ S: 250 taken
         assert await smtp.sendmail(SENDER, RECIPIENT, "hi", None, None) == {}
 
 
-async def test_with_nobody_left_the_session_is_ready_for_the_next(
-    cut_client: Any,
-) -> None:
-    async with cut_client("""
+async def test_with_nobody_left_the_session_is_ready_for_the_next() -> None:
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -276,8 +272,8 @@ async def test_with_nobody_left_the_session_is_ready_for_the_next(
         assert await smtp.send_mail(SENDER, RECIPIENT, "hi") == {}
 
 
-async def test_what_a_pipeline_leaves_open_sendmail_resets(cut_client: Any) -> None:
-    async with cut_client("""
+async def test_what_a_pipeline_leaves_open_sendmail_resets() -> None:
+    async with client("""
         S: 220 hi
         C: EHLO client.example
         S: 250-mx
@@ -304,11 +300,11 @@ async def test_what_a_pipeline_leaves_open_sendmail_resets(cut_client: Any) -> N
         await smtp.sendmail(SENDER, RECIPIENT, "hi")
 
 
-async def test_a_message_says_itself_who_sends_and_gets_it(cut_client: Any) -> None:
+async def test_a_message_says_itself_who_sends_and_gets_it() -> None:
     message = EmailMessage()
     message["From"], message["To"] = SENDER, RECIPIENT
     message["Bcc"] = "hidden@y.example"
-    async with cut_client(f"""{ANNOUNCED}
+    async with client(f"""{ANNOUNCED}
         C: MAIL FROM:<a@x.example> SIZE=38
         C: RCPT TO:<b@y.example>
         C: RCPT TO:<hidden@y.example>
@@ -449,8 +445,8 @@ async def test_fifty_tasks_share_a_client_and_no_envelope(offer: bytes) -> None:
 # Logging in
 
 
-async def test_auth_logs_in_once(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
+async def test_auth_logs_in_once() -> None:
+    async with client(f"""{ANNOUNCED}
         C: AUTH PLAIN AHUAcA==
         S: 235 welcome
         C: NOOP
@@ -463,8 +459,8 @@ async def test_auth_logs_in_once(cut_client: Any) -> None:
         await smtp.noop()
 
 
-async def test_a_refused_auth_says_what_was_tried(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
+async def test_a_refused_auth_says_what_was_tried() -> None:
+    async with client(f"""{ANNOUNCED}
         C: AUTH PLAIN AHUAcA==
         S: 535 wrong
         C: AUTH LOGIN
@@ -482,8 +478,8 @@ async def test_a_refused_auth_says_what_was_tried(cut_client: Any) -> None:
         await smtp.auth("u", "p", mechanisms=["login"])
 
 
-async def test_a_mechanism_of_the_callers_logs_in(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
+async def test_a_mechanism_of_the_callers_logs_in() -> None:
+    async with client(f"""{ANNOUNCED}
         C: AUTH PLAIN AHUAcA==
         S: 235 welcome
         """) as smtp:
@@ -492,8 +488,8 @@ async def test_a_mechanism_of_the_callers_logs_in(cut_client: Any) -> None:
         assert (await smtp.authenticate(sasl.Plain("u", "p"))).code == 235
 
 
-async def test_within_a_transaction_nobody_logs_in(cut_client: Any) -> None:
-    async with cut_client(f"""{ANNOUNCED}
+async def test_within_a_transaction_nobody_logs_in() -> None:
+    async with client(f"""{ANNOUNCED}
         C: MAIL FROM:<a@x.example>
         S: 250 ok
         C: RSET

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from conversation import Cut
+from conversation import serve
 from tls_stage import (
     Hand,
     NewLoop,
@@ -161,10 +161,11 @@ async def test_reading_stops_in_the_very_step_that_takes_the_go_ahead(
 
 
 @asynccontextmanager
-async def connected(
-    serve: Callable[..., Any], script: str, **options: Any
-) -> AsyncIterator[SMTP]:
-    """Connect a client that has said EHLO, without turning to TLS."""
+async def connected(script: str, **options: Any) -> AsyncIterator[SMTP]:
+    """Connect a client that has said EHLO, without turning to TLS.
+
+    What the script glues together comes in one segment: the client cannot be faster.
+    """
     async with serve(script) as server:
         client = SMTP(server.host, server.port, "client.example", **options)
         await client.connect()
@@ -176,7 +177,7 @@ async def connected(
 
 @pytest.mark.parametrize("starttls", ["opportunistic", "required"])
 async def test_a_go_ahead_before_the_command_ends_the_connection(
-    cut_serve: Callable[..., Any], client_tls: ssl.SSLContext, starttls: Any
+    client_tls: ssl.SSLContext, starttls: Any
 ) -> None:
     """B03: 220 glued to the reply to EHLO; the true answer would be 454."""
     script = """
@@ -189,13 +190,11 @@ async def test_a_go_ahead_before_the_command_ends_the_connection(
         """
     options = {"starttls": starttls, "tls_context": client_tls}
     with pytest.raises(SMTPConnectionLostError, match="nobody asked for"):
-        async with connected(_strictly_whole(cut_serve), script, **options):
+        async with connected(script, **options):
             pytest.fail("it has connected")
 
 
-async def test_a_success_before_auth_ends_the_connection(
-    cut_serve: Callable[..., Any],
-) -> None:
+async def test_a_success_before_auth_ends_the_connection() -> None:
     """B03: a 235 that comes before AUTH was sent."""
     script = """
         S: 220 mx
@@ -207,13 +206,11 @@ async def test_a_success_before_auth_ends_the_connection(
         """
     options = {"username": "me", "password": "pw"}
     with pytest.raises(SMTPConnectionLostError, match="nobody asked for: 235"):
-        async with connected(_strictly_whole(cut_serve), script, **options):
+        async with connected(script, **options):
             pytest.fail("it has connected")
 
 
-async def test_a_success_before_mail_ends_the_connection(
-    cut_serve: Callable[..., Any],
-) -> None:
+async def test_a_success_before_mail_ends_the_connection() -> None:
     """B03: a 250 that comes before MAIL was sent."""
     script = """
         S: 220 mx
@@ -222,20 +219,10 @@ async def test_a_success_before_mail_ends_the_connection(
         S: 250 ok
         C: <hangup>
         """
-    async with connected(_strictly_whole(cut_serve), script) as client:
+    async with connected(script) as client:
         with pytest.raises(SMTPConnectionLostError, match="nobody asked for: 250"):
             await client.sendmail("a@x.example", "b@y.example", "text")
         assert not client.is_connected
-
-
-def _strictly_whole(serve: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep what is glued together in one segment: cut, the client might be faster."""
-    whole: Cut = "whole"
-
-    def serve_whole(script: str) -> Any:
-        return serve(script, cut=whole)
-
-    return serve_whole
 
 
 @both_ways

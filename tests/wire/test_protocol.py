@@ -92,8 +92,8 @@ def root(exc: BaseException) -> BaseException:
 # The order of replies
 
 
-async def test_the_greeting_is_the_first_reply(cut_client: Any) -> None:
-    async with cut_client("S: 220 hi") as smtp:
+async def test_the_greeting_is_the_first_reply() -> None:
+    async with client("S: 220 hi") as smtp:
         assert smtp.greeting == (220, "hi")
 
 
@@ -123,9 +123,9 @@ async def test_replies_come_in_the_order_of_their_commands(cut: Cut) -> None:
         assert replies[1] == (550, "two")
 
 
-async def test_a_cancelled_caller_does_not_shift_replies(cut_client: Any) -> None:
+async def test_a_cancelled_caller_does_not_shift_replies() -> None:
     """E01: the reply to a cancelled command is read and dropped."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: NOOP first
         S: 250 first
@@ -142,9 +142,9 @@ async def test_a_cancelled_caller_does_not_shift_replies(cut_client: Any) -> Non
         assert await smtp.noop("second") == (250, "second")
 
 
-async def test_whoever_waits_for_the_turn_may_be_cancelled(cut_client: Any) -> None:
+async def test_whoever_waits_for_the_turn_may_be_cancelled() -> None:
     """E01: nor does a caller shift replies that never got to write."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: NOOP first
         S: 250 first
@@ -214,10 +214,10 @@ async def test_a_reply_and_a_cancellation_in_one_tick(
     ],
 )
 async def test_a_reply_while_idle_ends_the_connection(
-    cut_client: Any, unsolicited: str, told: str
+    unsolicited: str, told: str
 ) -> None:
     """D11: the next call tells, with the text; and so does each one after it."""
-    async with cut_client(f"""
+    async with client(f"""
         S: 220 hi
         C: NOOP
         S: 250 ok
@@ -246,9 +246,9 @@ async def test_a_second_reply_in_the_same_segment_is_not_the_next_one() -> None:
             await smtp.noop()
 
 
-async def test_a_server_that_talks_first_is_not_listened_to(cut_serve: Any) -> None:
+async def test_a_server_that_talks_first_is_not_listened_to() -> None:
     """D13: a greeting with the reply to EHLO behind it ends the connection."""
-    async with cut_serve("""
+    async with serve("""
         S: 220 hi
         S: 250-mx
         S: 250 PIPELINING
@@ -311,9 +311,9 @@ async def test_after_a_reply_beyond_all_bounds_there_is_no_session(
 
 
 @pytest.mark.parametrize("then", ["S: <close>", "C: <hangup>"])
-async def test_a_421_is_the_cause_whatever_follows(cut_client: Any, then: str) -> None:
+async def test_a_421_is_the_cause_whatever_follows(then: str) -> None:
     """D14: with a FIN or silence behind it; its text is kept."""
-    async with cut_client(f"""
+    async with client(f"""
         S: 220 hi
         C: NOOP
         S: 421-too many
@@ -329,9 +329,9 @@ async def test_a_421_is_the_cause_whatever_follows(cut_client: Any, then: str) -
             await smtp.noop()
 
 
-async def test_a_reply_with_the_fin_behind_it_is_delivered(cut_client: Any) -> None:
+async def test_a_reply_with_the_fin_behind_it_is_delivered() -> None:
     """D19: the reply counts; the next call fails."""
-    async with cut_client("""
+    async with client("""
         S: 220 hi
         C: NOOP
         S: 250 last words
