@@ -67,9 +67,10 @@ def test_a_server_without_a_name_or_a_port_is_refused(
         SMTP(**arguments)
 
 
-def test_a_password_in_the_host_name_is_not_shown() -> None:
+@pytest.mark.parametrize("name", [f"erin:{SECRET}@mx", f"erin:{SECRET}\xa8@mx"])
+def test_a_password_in_the_host_name_is_not_shown(name: str) -> None:
     with pytest.raises(SMTPArgumentError) as caught:
-        SMTP(f"erin:{SECRET}@mx.example")
+        SMTP(name)
     assert SECRET not in str(caught.value)
 
 

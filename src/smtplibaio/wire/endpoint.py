@@ -252,7 +252,6 @@ def _host(name: str) -> str:
     check_text(name, "the host name", utf8=True)
     if not name:
         raise SMTPArgumentError("the host name is empty")
-    _a_labels(name)  # IDNA may refuse it
     if "/" in name:
         raise SMTPArgumentError(
             "the host name has a slash: a URL is for from_url and for send"
@@ -263,6 +262,7 @@ def _host(name: str) -> str:
             "the host name is a name, or an address without brackets: port, user name "
             "and password are arguments of their own"
         )
+    _a_labels(name)  # IDNA may refuse it
     return name
 
 
