@@ -8,6 +8,8 @@ Rules:
 2. What cannot work fails before a byte is written.
 3. Configuration is frozen at construction. What a session learns dies with it; the
    client can connect again.
+4. Making a client imports what its arguments need. What sends mail is imported by the
+   first method that does.
 """
 
 from __future__ import annotations
@@ -18,37 +20,34 @@ import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .client.config import Credentials, Settings, StartTLS, Token
 from .client.connection import Connection
-from .client.credentials import auth, authenticate_with, check_password
-from .client.outcomes import Course, Outcomes
-from .client.pipeline import Pipeline
-from .client.session import Learnt, own_name
 from .content.email import prepare
 from .content.forms import Content, Message
-from .content.progress import ProgressCallback
-from .events import Listener
 from .exceptions import SMTPArgumentError, SMTPConnectionLostError, SMTPProtocolError
 from .grammar import commands
 from .grammar.addresses import forward_path, reverse_path
 from .grammar.extensions import Extensions
-from .grammar.parameters import Notify
 from .grammar.replies import Reply
 from .grammar.uri import port_number
-from .mail.envelope import Envelope
-from .mail.mail import Mail
-from .mail.result import SendResult
-from .sasl.mechanism import Mechanism
 from .timeouts import Timeouts
 from .wire.endpoint import Endpoint, Proxy
-from .wire.opening import address_literal
 from .wire.tls import default_context, is_verified
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .client.outcomes import Outcomes
+    from .client.pipeline import Pipeline
+    from .content.progress import ProgressCallback
+    from .events import Listener
+    from .grammar.parameters import Notify
+    from .mail.mail import Mail
+    from .mail.result import SendResult
+    from .sasl.mechanism import Mechanism
     from .url import Configuration, Kind
 
 __all__ = ["LMTP", "SMTP", "SMTP_SSL"]
@@ -253,7 +252,7 @@ class SMTP:
     @property
     def extensions(self) -> Extensions:
         """What the server announced in reply to EHLO; empty before that."""
-        return self._learnt.extensions
+        return self._connection.learnt.extensions
 
     @property
     def is_encrypted(self) -> bool:
@@ -270,23 +269,26 @@ class SMTP:
     @property
     def fqdn(self) -> str | None:
         """The name that EHLO carries; None while it depends on a connection."""
+        from .client.session import own_name
+        from .wire.opening import address_literal
+
         name, transport = own_name(self._settings), self.transport
         return address_literal(transport) if name is None and transport else name
 
     @property
     def last_ehlo_response(self) -> Reply | tuple[None, None]:
         """The last reply to EHLO; `(None, None)` without one."""
-        return self._learnt.ehlo_reply or (None, None)
+        return self._connection.learnt.ehlo_reply or (None, None)
 
     @property
     def last_helo_response(self) -> Reply | tuple[None, None]:
         """The last reply to HELO; `(None, None)` without one."""
-        return self._learnt.helo_reply or (None, None)
+        return self._connection.learnt.helo_reply or (None, None)
 
     @property
     def supports_esmtp(self) -> bool:
         """Whether the server has answered EHLO."""
-        return self._learnt.ehlo_reply is not None
+        return self._connection.learnt.ehlo_reply is not None
 
     @property
     def esmtp_extensions(self) -> dict[str, str]:
@@ -297,11 +299,6 @@ class SMTP:
     def auth_mechanisms(self) -> list[str]:
         """The SASL mechanisms that the server offers, in lower case."""
         return [name.lower() for name in self.extensions.auth]
-
-    @property
-    def _learnt(self) -> Learnt:
-        session = self._connection.session
-        return Learnt() if session is None else session.learnt
 
     # Connecting and closing
 
@@ -434,6 +431,8 @@ class SMTP:
             SMTPArgumentError: Within a mail transaction, or a second time; or a
                 credential that cannot be sent.
         """
+        from .client.credentials import auth, check_password
+
         if mechanisms is None:
             mechanisms = self._settings.mechanisms
         names = check_password(username, password, mechanisms)
@@ -450,6 +449,8 @@ class SMTP:
             SMTPProtocolError: The server has not proved itself; the connection ended.
             SMTPArgumentError: Within a mail transaction, or a second time.
         """
+        from .client.credentials import authenticate_with
+
         async with self._connection.turn() as session:
             return await authenticate_with(session, mechanism)
 
@@ -582,6 +583,8 @@ class SMTP:
                 larger than the server takes; nothing was sent.
             SMTPDeliveryUnknownError: All was sent, and no answer came.
         """
+        from .mail.envelope import Envelope
+
         envelope = Envelope.of(
             sender, recipients, mail_options or (), rcpt_options or ()
         )
@@ -646,6 +649,8 @@ class SMTP:
             SMTPTLSError: `require_tls`, and the connection is not verified.
             SMTPException: As `sendmail`.
         """
+        from .mail.mail import Mail
+
         mail = Mail(
             message,
             sender,
@@ -712,6 +717,8 @@ class SMTP:
             Exception: What `messages` raises, or what the content of a mail is read
                 from.
         """
+        from .client.outcomes import Course, Outcomes
+
         return Outcomes(Course(self._connection, messages, window))
 
     @asynccontextmanager
@@ -721,6 +728,8 @@ class SMTP:
         The session belongs to the block. Where the server does not offer PIPELINING,
         the same code runs one command at a time.
         """
+        from .client.pipeline import Pipeline
+
         async with (
             self._connection.turn(is_introduced=True) as session,
             Pipeline(session) as pipeline,

@@ -32,7 +32,7 @@ from smtplibaio import (
     Timeouts,
     sasl,
 )
-from smtplibaio.client import connection
+from smtplibaio.wire import opening
 
 Call = Callable[[SMTP], Awaitable[Any]]
 
@@ -279,7 +279,7 @@ async def test_a_connect_that_was_closed_when_tcp_answered_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """E23: close, in the very turn of the loop in which the connection is there."""
-    real = connection.open_connection
+    real = opening.open_connection
     closing: list[asyncio.Task[None]] = []
 
     async def close_as_it_opens(*arguments: Any) -> Any:
@@ -287,7 +287,7 @@ async def test_a_connect_that_was_closed_when_tcp_answered_leaves_nothing(
         closing.append(asyncio.create_task(smtp.close()))
         return protocol
 
-    monkeypatch.setattr(connection, "open_connection", close_as_it_opens)
+    monkeypatch.setattr(opening, "open_connection", close_as_it_opens)
     async with serve_in_turn("S: 220 hi") as port:
         smtp = SMTP("127.0.0.1", port)
         with pytest.raises(SMTPConnectionError, match="closed"):

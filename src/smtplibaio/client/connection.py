@@ -17,8 +17,8 @@ import asyncio
 import os
 import ssl
 from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING
 
-from ..events import listener_of
 from ..exceptions import (
     SMTPCommandFailedError,
     SMTPCommandNotSupportedError,
@@ -31,13 +31,13 @@ from ..exceptions import (
     one_line,
 )
 from ..grammar.replies import Reply
-from ..wire.opening import open_connection
-from ..wire.protocol import SMTPProtocol
 from ..wire.tls import tls_error, unverified_context
 from .config import Settings
-from .credentials import log_in
-from .session import Session
 from .turns import Turns
+
+if TYPE_CHECKING:
+    from ..wire.protocol import SMTPProtocol
+    from .session import Learnt, Session
 
 __all__ = ["Connection", "Turn"]
 
@@ -73,6 +73,14 @@ class Connection:
         if session is None or session.protocol.cause is not None:
             return None
         return None if self._is_left_behind() else session
+
+    @property
+    def learnt(self) -> Learnt:
+        """What the client has learnt of the server; nothing without a session."""
+        from .session import Learnt
+
+        session = self.session
+        return Learnt() if session is None else session.learnt
 
     def _is_left_behind(self) -> bool:
         """Whether the loop is gone, or the process is another one."""
@@ -188,6 +196,8 @@ class Connection:
 
     async def _introduced(self, context: ssl.SSLContext | None) -> Session:
         """Open a session, turn it to TLS and log in."""
+        from .credentials import log_in
+
         settings = self._settings
         session = await self._greeted()
         if settings.starttls != "never":
@@ -203,6 +213,10 @@ class Connection:
 
     async def _greeted(self) -> Session:
         """Connect, and wait for the greeting."""
+        from ..events import listener_of
+        from ..wire.opening import open_connection
+        from .session import Session
+
         closings, settings = self._closings, self._settings
         self._opening = asyncio.ensure_future(
             open_connection(
