@@ -191,7 +191,28 @@ def groups(library: str) -> bool:
 
 
 def groups_mails(library: str) -> bool:
-    return hasattr(smtplibaio.SMTP, "send_many") and library == "smtplibaio"
+    """Whether the end of a mail and the next MAIL arrive in one read."""
+
+    async def two_mails(port: int) -> None:
+        if library == "smtplibaio":
+            async with smtplibaio.SMTP("localhost", port) as client:
+                mail = smtplibaio.Mail(MAIL[2], *MAIL[:2])
+                _ = [outcome async for outcome in client.send_many([mail, mail])]
+        else:
+            client = aiosmtplib.SMTP(hostname="localhost", port=port, start_tls=False)
+            async with client:
+                for _ in range(2):
+                    await client.sendmail(*MAIL)
+
+    server = Server("PIPELINING")
+    with server.listening() as port:
+        if library == "smtplib":
+            with smtplib.SMTP("localhost", port) as client:
+                for _ in range(2):
+                    client.sendmail(*MAIL)
+        else:
+            asyncio.run(two_mails(port))
+    return any(b".\r\n" in read and b"MAIL FROM" in read for read in server.reads)
 
 
 def has_bdat(library: str) -> bool:
