@@ -1,12 +1,13 @@
-"""What happens in a session, in a form that may be shown to anyone.
+"""What happens in a session, as objects that have no secrets.
 
-Credentials are masked by position, for the AUTH dialogue knows where they are; content
-is told of as a number of octets; control characters are escaped. `str(event)` is what a
-transcript shows, one line per line, its direction marked.
+`on_event=` of a client or a pool calls a function with each of them. Credentials are
+masked, content is only counted, control characters are escaped. `str(event)` is the
+text for a transcript: a line for each line that was sent or received, with its
+direction in front.
 
-Each event carries `connection_id`, the number of its connection, for one listener may
-hear many connections at a time (those of a pool). It is unique within the process and
-takes no part in comparisons.
+Each event has a `connection_id`, the number of its connection, since one listener may
+get the events of many connections (those of a pool). The number is unique within the
+process, and is not compared by `==`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ __all__ = [
     "listener_of",
 ]
 
-#: What stands where a secret stood.
+#: The text that takes the place of a secret.
 MASK = "***"
 
 _logger = logging.getLogger("smtplibaio")
@@ -57,8 +58,8 @@ class Connected(_OfConnection):
         peer: The other end of the connection, as text.
         peer_address: Its IP address, or the path of a Unix socket.
         peer_port: Its port; None for a Unix socket.
-        hostname: The server's name or address, as the client was given it; the peer's
-            address where it was given a connected socket.
+        hostname: The host name or address that the client was given; the address of
+            the peer if the client was given a connected socket.
         port: The server's port; None for a Unix socket.
     """
 
@@ -72,12 +73,12 @@ class Connected(_OfConnection):
     def to(
         cls, peername: object, server: tuple[str, int | None] | None = None
     ) -> Connected:
-        """Tell of a connection to what a socket calls its peer.
+        """Make the event from the address that a socket has for its peer.
 
         Args:
             peername: An address as the `socket` module has it.
-            server: The host and port that the client was given; None where they are
-                the peer's.
+            server: The host and port that the client was given; None for those of the
+                peer.
         """
         if isinstance(peername, tuple):
             peer, (address, port) = f"{peername[0]} port {peername[1]}", peername[:2]
@@ -91,7 +92,7 @@ class Connected(_OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class TLSStarted(_OfConnection):
-    """From here on the connection is encrypted."""
+    """The TLS handshake is done: the connection is encrypted from here on."""
 
     version: str
     cipher: str
@@ -102,7 +103,7 @@ class TLSStarted(_OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class CommandSent(_OfConnection):
-    """A command line was written, or a response within AUTH."""
+    """A command line was written, or a response of the AUTH dialogue."""
 
     line: str
 
@@ -112,7 +113,7 @@ class CommandSent(_OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class ContentSent(_OfConnection):
-    """The content was written, and the final dot; the size is the canonical one."""
+    """The content was written whole; `octets` is the size of its canonical form."""
 
     octets: int
 
@@ -134,7 +135,7 @@ class ReplyReceived(_OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class Closed(_OfConnection):
-    """The connection has ended; `cause` is why, or None where the client closed it."""
+    """The connection has ended; `cause` is why, or None if the client closed it."""
 
     cause: SMTPException | None
 
@@ -144,12 +145,12 @@ class Closed(_OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class MailStarted(_OfConnection):
-    """A mail is about to be sent: none of its commands has been written yet.
+    """A mail will be sent next: none of its commands has been written yet.
 
     Exactly one `MailEnded` with the same `mail_id` follows, whatever happens to the
-    mail, its connection or its caller. The mails of a window start before the mails
-    in front of them have ended. The event comes in the context of the task that sends,
-    so that `contextvars` tell which request a mail belongs to.
+    mail, its connection or its caller. In a window, a mail starts before the mails in
+    front of it have ended. The listener is called in the context of the task that sends
+    the mail, so that `contextvars` can say which request the mail belongs to.
 
     Attributes:
         mail_id: A number that is unique within the process.
@@ -163,7 +164,7 @@ class MailStarted(_OfConnection):
 
     @classmethod
     def of(cls, sender: str, recipients: Iterable[str]) -> MailStarted:
-        """Tell of a mail that has no number yet."""
+        """Make the event, with a new number."""
         return cls(next(_mail_ids), sender, tuple(recipients))
 
     def __str__(self) -> str:
@@ -175,12 +176,12 @@ class MailStarted(_OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class MailEnded(_OfConnection):
-    """What became of a mail is certain, or it is certain that nobody will ever know.
+    """It is certain what became of a mail, or that nobody will ever know.
 
-    It follows the last reply of the mail, the loss of the connection, or the
-    cancellation of the caller, and it is told before the caller gets the result or the
-    exception. A mail that is sent again (by a pool, or by the library where a server
-    refused what was sent behind a dot) starts and ends once for each attempt.
+    The event follows the last reply of the mail, the loss of the connection, or the
+    cancellation of the caller. It comes before the caller gets the result or the
+    exception. A mail that is sent again (by a pool, or by the library because a server
+    refused commands that stood behind a dot) starts and ends once for each attempt.
 
     Attributes:
         mail_id: The number from `MailStarted`.
@@ -216,10 +217,11 @@ Listener = Callable[[Event], object]
 
 
 def listener_of(on_event: Listener | None) -> Listener | None:
-    """Give whom to tell: the caller's listener, the log if it is at DEBUG, or both.
+    """Combine the caller's listener with the log, if the log is at DEBUG.
 
-    None where nobody listens, so that a session without listeners pays nothing. It is
-    asked as a connection is opened.
+    Returns:
+        None if there is neither, so that a session without listeners costs nothing.
+        The answer is for one connection: the level of the log is read once.
     """
     if not _logger.isEnabledFor(logging.DEBUG):
         return on_event
@@ -234,16 +236,16 @@ def listener_of(on_event: Listener | None) -> Listener | None:
 
 
 class Narrator:
-    """Tell a listener what happens in one session, without its secrets.
+    """The way of events to the listener, with secrets removed.
 
     Attributes:
-        is_heard: Whether there is a listener; without one an event need not be made.
+        is_heard: Whether there is a listener; without one no event has to be made.
         connection_id: The number that its events carry.
 
     Args:
-        listener: Whom to tell, if anybody.
-        complain: What to call with a context (as `loop.call_exception_handler`) where
-            the listener raises: that is its own affair, and not the session's.
+        listener: The function to call with each event, or None.
+        complain: The function to call if the listener raises, with a context as for
+            `loop.call_exception_handler`. The session goes on.
     """
 
     def __init__(
@@ -256,7 +258,7 @@ class Narrator:
         self._redact: Callable[[str], str] | None = None
 
     def tell(self, event: Event) -> None:
-        """Tell the listener, if there is one."""
+        """Call the listener, if there is one."""
         if self._listener is None:
             return
         try:
@@ -266,7 +268,7 @@ class Narrator:
 
     @contextmanager
     def redacting(self, redact: Callable[[str], str]) -> Iterator[None]:
-        """Show no reply but through a function that cuts the secrets out."""
+        """Pass every reply through a function that removes secrets."""
         self._redact = redact
         try:
             yield
@@ -275,11 +277,11 @@ class Narrator:
 
     @property
     def is_redacting(self) -> bool:
-        """Tell whether the server may be repeating secrets now."""
+        """Whether replies may have secrets in them now."""
         return self._redact is not None
 
     def shown(self, reply: Reply) -> Reply:
-        """Give a reply as it may be shown: a challenge within AUTH not at all."""
+        """Return a reply without its secrets; a challenge of AUTH is masked whole."""
         if self._redact is None:
             return reply
         is_challenge = reply.code == 334

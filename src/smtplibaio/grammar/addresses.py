@@ -87,7 +87,7 @@ def _common() -> re.Pattern[str]:
 
 
 def reverse_path(sender: object) -> str:
-    """Give the mailbox that MAIL carries; "" for the null reverse-path.
+    """Return the mailbox for MAIL; "" for the null reverse-path.
 
     Args:
         sender: An address ("a@b.example", "Alice <a@b.example>"), an object with
@@ -103,7 +103,7 @@ def reverse_path(sender: object) -> str:
 
 
 def forward_path(recipient: object) -> str:
-    """Give the mailbox that RCPT carries.
+    """Return the mailbox for RCPT.
 
     Args:
         recipient: An address, or an object with `addr_spec`. A local part alone, such
@@ -116,7 +116,7 @@ def forward_path(recipient: object) -> str:
 
 
 def address_of(given: Any) -> Any:
-    """Give the text of an address: it itself, or the mailbox of an object."""
+    """Return the text of an address: a `str` unchanged, or the mailbox of an object."""
     if type(given) is str:
         return given
     mailbox = getattr(given, "addr_spec", given)
@@ -133,7 +133,7 @@ def _quoted(local_part: str) -> str:
 
 
 def needs_smtputf8(mailbox: str) -> bool:
-    """Tell whether a mailbox can only travel where SMTPUTF8 is offered (RFC 6531)."""
+    """Whether a mailbox can be sent only with SMTPUTF8 (RFC 6531)."""
     return not mailbox.isascii()
 
 
@@ -149,7 +149,7 @@ def _mailbox(given: object, what: str) -> str:
 
 
 def _without_name(text: str, what: str) -> str:
-    """Give what should be the mailbox: the text, or what is in its angle brackets."""
+    """Return the text that should be a mailbox: in angle brackets, or all of it."""
     bare = text.strip(" ")
     name = re.match(_DISPLAY_NAME, bare)
     rest = bare[name.end() :] if name else bare

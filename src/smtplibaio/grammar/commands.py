@@ -80,11 +80,11 @@ _CLIENT_NAME = (
 
 
 def check_text(text: object, what: str, *, utf8: bool = False) -> str:
-    """Give the text back if it may be part of a command line.
+    """Return the text unchanged if it may be part of a command line.
 
     Args:
         text: What the caller passed; only a `str` passes.
-        what: How the error calls it.
+        what: The name of the text in the error.
         utf8: Whether characters beyond ASCII pass.
     """
     if not isinstance(text, str):
@@ -119,7 +119,7 @@ def command_line(verb: str, *arguments: str, utf8: bool = False) -> bytes:
 
 
 def check_length(line: bytes, verb: str) -> bytes:
-    """Give the line back if it is no longer than the command allows."""
+    """Return the line unchanged if it is no longer than the command allows."""
     limit = MAX_LINES_OF.get(verb, MAX_LINE)
     if len(line) > limit:
         raise SMTPArgumentError(
@@ -129,12 +129,12 @@ def check_length(line: bytes, verb: str) -> bytes:
 
 
 def is_client_name(name: str) -> bool:
-    """Tell whether EHLO may carry a name."""
+    """Whether EHLO may carry a name."""
     return re.fullmatch(_CLIENT_NAME, name) is not None
 
 
 def client_name(name: object) -> str:
-    """Give the name back if EHLO may carry it: a domain or an address literal."""
+    """Return the name unchanged if EHLO may carry it: a domain or address literal."""
     if not isinstance(name, str) or not is_client_name(name):
         raise SMTPArgumentError(
             "the client's name is a domain in ASCII (as A-labels where it is "
@@ -183,7 +183,7 @@ def parameters(options: Iterable[str], what: str) -> tuple[str, ...]:
 
 
 def keyword_of(parameter: str) -> str:
-    """Give the keyword of an ESMTP parameter, in capitals."""
+    """Return the keyword of an ESMTP parameter, in capitals."""
     return parameter.partition("=")[0].upper()
 
 
@@ -286,10 +286,10 @@ def continuation(response: bytes) -> bytes:
 
 
 def verb_of(line: bytes) -> str:
-    """Give the verb of a command line."""
+    """Return the verb of a command line."""
     return line.split(None, 1)[0].decode("ascii")
 
 
 def ends_group(line: bytes) -> bool:
-    """Tell whether a command must be the last of its group (RFC 2920 3.1)."""
+    """Whether a command must be the last of its group (RFC 2920 3.1)."""
     return verb_of(line) not in ANYWHERE_IN_GROUP

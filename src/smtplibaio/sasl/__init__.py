@@ -1,15 +1,15 @@
-"""SASL mechanisms as values: octets in, octets out; no base64, no 334.
+"""SASL mechanisms as values: they take and return octets, without base64 or replies.
 
-A mechanism is used for one exchange. Anything with these members is one (see
-`Mechanism`), and `SMTP.authenticate` takes it:
+A mechanism object is used for one exchange. `SMTP.authenticate` takes any object that
+has these members (see `Mechanism`):
 
-* `name`: what follows AUTH;
-* `start()`: the initial response, or None where the server speaks first;
-* `next(challenge)`: the response to a challenge. Where it raises, the exchange is
-  cancelled; where that is an `SMTPProtocolError`, for a server that has not proved
-  itself, the connection ends as well;
-* `done`: whether the mechanism is satisfied: a server that says 235 before is not
-  believed.
+* `name`: the name that follows AUTH;
+* `start()`: the initial response, or None if the server sends the first message;
+* `next(challenge)`: the response to a challenge. If it raises, the exchange is
+  cancelled. If it raises `SMTPProtocolError`, because the server has not proved its
+  identity, the connection ends too;
+* `done`: whether the exchange is complete for the client. A 235 before that is not
+  accepted as a success.
 """
 
 from __future__ import annotations

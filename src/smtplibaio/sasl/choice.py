@@ -1,12 +1,13 @@
-"""Which mechanisms are tried, and in which order.
+"""The mechanisms to try, and their order.
 
 Rules:
 
-1. A *kind of proof* is SCRAM, CRAM-MD5, a password as it is (PLAIN, LOGIN), or a token.
-   The strongest kind that the server offers is tried first, and of each kind the
-   strongest mechanism; where the caller names mechanisms, in that order, and no other.
-2. A server that offers "-PLUS" is offered no SCRAM without it behind that: whoever
-   stands in between could have refused the mechanism that finds him out.
+1. A *kind of proof* is SCRAM, CRAM-MD5, a readable password (PLAIN, LOGIN), or a token.
+   The strongest kind that the server offers is tried first, and the strongest mechanism
+   of each kind. Where the caller names mechanisms, only these are tried, in that order.
+2. After a mechanism with "-PLUS", SCRAM without "-PLUS" is not tried. An attacker
+   between client and server could have refused the former, which would have shown that
+   there is an attacker.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ BEARER_MECHANISMS: dict[str, type[OAUTHBEARER | XOAUTH2]] = {
 
 
 def kind_of(name: str) -> str:
-    """Name the kind of proof that a mechanism gives.
+    """Return the kind of proof that a mechanism gives.
 
-    A server that has refused one mechanism of a kind for the password in it would
-    refuse that password from another one of the kind, and count it twice.
+    A server that refuses a password in one mechanism of a kind would refuse it in
+    another mechanism of that kind too, and count two failures.
     """
     if name in ("PLAIN", "LOGIN"):
         return "password"
@@ -77,7 +78,7 @@ def password_candidates(
     allowed: Sequence[str] | None = None,
     tls: Any = None,
 ) -> list[Mechanism]:
-    """List the mechanisms to try with a password, the first one first.
+    """List the mechanisms to try with a password, in the order of trying.
 
     Args:
         username: The user's name, as the server knows it.
@@ -87,9 +88,9 @@ def password_candidates(
         tls: The `ssl.SSLObject` of the connection, if it is encrypted.
 
     Raises:
-        SMTPArgumentError: A credential that cannot be sent, or an unknown name.
+        SMTPArgumentError: A credential cannot be sent, or a name is unknown.
     """
-    Plain(username, password)  # unfit credentials are an error whatever is offered
+    Plain(username, password)  # raises if one cannot be sent, whatever is offered
     offer = set(offered)
     names = check_names(allowed, PASSWORD_MECHANISMS)
     if tls is not None:
@@ -109,9 +110,9 @@ def password_candidates(
                 chosen.append(mechanism(username, password, tls=tls))
                 is_bound = True
         elif not is_bound:
-            # RFC 5802 6: a client that could bind itself to TLS says so where the
-            # server does not offer it, and only there: to one that does, it would be
-            # the sign of an attack.
+            # RFC 5802 6: a client that could bind itself to TLS says so if the server
+            # does not offer it. A server that does offer it would take this for the
+            # sign of an attack.
             could = None if offers_binding else tls
             chosen.append(mechanism(username, password, tls=could))
     return chosen
@@ -136,19 +137,19 @@ def bearer_candidates(
         allowed: The only names to try, in this order.
 
     Raises:
-        SMTPArgumentError: A credential that cannot be sent, or an unknown name.
+        SMTPArgumentError: A credential cannot be sent, or a name is unknown.
     """
-    XOAUTH2(username, token)  # unfit credentials are an error whatever is offered
+    XOAUTH2(username, token)  # raises if one cannot be sent, whatever is offered
     offer = set(offered)
     names = [name for name in check_names(allowed, BEARER_MECHANISMS) if name in offer]
     return [BEARER_MECHANISMS[name](username, token) for name in names]
 
 
 def check_names(allowed: Sequence[str] | None, known: Iterable[str]) -> list[str]:
-    """Give the names to try, in capitals: all that are known, or the allowed ones.
+    """Return the names to try, in capitals: the allowed ones, or all that are known.
 
     Raises:
-        SMTPArgumentError: One is not known, or is not a name.
+        SMTPArgumentError: An allowed name is not known, or is not text.
     """
     known = list(known)
     if allowed is None:

@@ -1,4 +1,4 @@
-"""The mechanisms that say who the client is, and prove nothing: no secret in them."""
+"""The mechanisms without a secret: they name the client, and prove nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Anonymous", "External"]
 
 
 class _OneMessage:
-    """What the two have in common."""
+    """The common base: one message, which is a text."""
 
     name: str
     is_plaintext = False
@@ -27,20 +27,20 @@ class _OneMessage:
         return f"{type(self).__name__}({self._text!r})"
 
     def start(self) -> bytes:
-        """Give the one message there is."""
+        """Return the only message."""
         self.done = True
         return self._octets
 
     def next(self, challenge: bytes) -> bytes:
-        """Refuse: everything was said."""
+        """Raise: the only message was sent already."""
         raise nothing_to_say(self.name)
 
 
 class External(_OneMessage):
-    """EXTERNAL (RFC 4422 A): who the client is, TLS has shown.
+    """EXTERNAL (RFC 4422 A): the client certificate of TLS says who the client is.
 
     Args:
-        identity: The identity to act as; "" for the one that the certificate names.
+        identity: The identity to act as; "" for the one in the certificate.
     """
 
     name = "EXTERNAL"
@@ -53,7 +53,8 @@ class Anonymous(_OneMessage):
     """ANONYMOUS (RFC 4505).
 
     Args:
-        trace: Something to be remembered by, such as an e-mail address.
+        trace: A text that identifies the user for the server's log, such as an e-mail
+            address.
     """
 
     name = "ANONYMOUS"

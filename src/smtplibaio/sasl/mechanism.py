@@ -1,4 +1,4 @@
-"""What a SASL mechanism is (RFC 4422), and what those of this library share."""
+"""The interface of SASL mechanisms (RFC 4422), and what several of them share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ __all__ = ["Mechanism", "Password", "credential", "nothing_to_say"]
 class Mechanism(Protocol):
     """The client's side of one SASL exchange.
 
-    Optional members: `secrets`, texts that must not be shown where a server echoes
-    them; `is_plaintext`, true (as where it is missing) if a listener on the line learns
-    from the exchange what it needs to log in; `is_slow`, true if `next` computes for so
-    long that it must not run on the loop's thread; `ignores_challenges`, true if `next`
-    does not read what it is given, which then need not be base64; `is_one_message`,
-    true if the initial response is all there is to say: a server that asks for it again
-    gets it again, once; `error`, what the server said about the failure in a challenge.
+    These members are optional:
+
+    * `secrets`: texts that are masked where a server repeats them;
+    * `is_plaintext`: whether the exchange shows what is needed to log in to anybody who
+      can read the connection. Where it is missing, it counts as true;
+    * `is_slow`: whether `next` computes for so long that it must not run in the thread
+      of the event loop;
+    * `ignores_challenges`: whether `next` does not read the challenge, which then does
+      not have to be base64;
+    * `is_one_message`: whether the initial response is the only message. A server that
+      asks for it again gets it once more;
+    * `error`: the reason for a refusal that the server has sent as a challenge.
     """
 
     @property
@@ -27,13 +32,13 @@ class Mechanism(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether the mechanism is satisfied with the exchange."""
+        """Whether the exchange is complete, for the client."""
 
     def start(self) -> bytes | None:
-        """Give the initial response; None where the server speaks first."""
+        """Return the initial response, or None if the server speaks first."""
 
     def next(self, challenge: bytes) -> bytes:
-        """Answer a challenge."""
+        """Return the response to a challenge."""
 
 
 class Password:
@@ -42,8 +47,8 @@ class Password:
     Both may be given as octets; a `str` goes out as UTF-8.
 
     Raises:
-        SMTPArgumentError: One is empty or has a NUL, which PLAIN takes for a border
-            (RFC 4616 2) and no server for a part of a name.
+        SMTPArgumentError: The user name or the password is empty, or has a NUL, which
+            separates the two in PLAIN (RFC 4616 2).
     """
 
     name: ClassVar[str]
@@ -64,10 +69,11 @@ class Password:
 
 
 def credential(text: str | bytes, what: str) -> bytes:
-    """Give a credential as octets.
+    """Convert a credential to octets.
 
     Raises:
-        SMTPArgumentError: It is empty, has a NUL, or is no text; it is not quoted.
+        SMTPArgumentError: The credential is empty, has a NUL, or is neither text nor
+            octets. The error does not quote it.
     """
     if not isinstance(text, (str, bytes, bytearray, memoryview)):
         raise SMTPArgumentError(f"{what} is neither text nor octets")
@@ -81,5 +87,5 @@ def credential(text: str | bytes, what: str) -> bytes:
 
 
 def nothing_to_say(name: str) -> SMTPArgumentError:
-    """Make the error for a challenge that a mechanism has no answer to."""
+    """Make the error for a challenge that a mechanism did not expect."""
     return SMTPArgumentError(f"{name} has nothing to say to this challenge")

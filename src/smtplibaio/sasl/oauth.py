@@ -1,7 +1,7 @@
-"""Bearer tokens: OAUTHBEARER (RFC 7628) and XOAUTH2, its elder at Google and Microsoft.
+"""Bearer tokens: OAUTHBEARER (RFC 7628), and XOAUTH2 of Google and Microsoft.
 
-A server that refuses a token says why in a challenge, as JSON, and wants an answer to
-it before it says 535. The reason is kept as `error`.
+A server that refuses a token sends the reason as a challenge, in JSON, and waits for a
+response before it replies 535. The reason is kept as `error`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ class Bearer:
     """The base of the mechanisms for a user name and a token.
 
     Attributes:
-        error: What the server said of a refused token: the JSON as an object, or the
-            text where it is none; None before that.
+        error: The reason that the server gave for refusing the token: an object made
+            from its JSON, or the text if it is not valid JSON; None before that.
 
     Raises:
-        SMTPArgumentError: One is empty, or has a control character.
+        SMTPArgumentError: The user name or the token is empty, or has a control
+            character.
     """
 
     name: ClassVar[str]
     is_plaintext: ClassVar[bool] = True
 
-    #: What a server that has told its error wants to hear (RFC 7628 3.2.3).
+    #: The response to a challenge that has the reason (RFC 7628 3.2.3).
     _acknowledgement: ClassVar[bytes]
 
     def __init__(self, username: str, token: str, message: str) -> None:
@@ -55,12 +56,12 @@ class Bearer:
         return (self._token,)
 
     def start(self) -> bytes:
-        """Give the one message there is."""
+        """Return the only message."""
         self.done = True
         return self._message
 
     def next(self, challenge: bytes) -> bytes:
-        """Take the error, and acknowledge it; the refusal follows."""
+        """Keep the reason, and acknowledge it. The server then refuses."""
         if self._is_refused:
             raise nothing_to_say(self.name)
         self._is_refused = True
@@ -110,7 +111,7 @@ class OAUTHBEARER(Bearer):
     ) -> None:
         where = "" if host is None else f"host={host}\x01"
         where += "" if port is None else f"port={port}\x01"
-        # RFC 5801 4, saslname: "=" and "," are the two that are spelt otherwise.
+        # RFC 5801 4, saslname: only "=" and "," have another spelling.
         name = str(username).replace("=", "=3D").replace(",", "=2C")
         message = f"n,a={name},\x01{where}auth=Bearer {token}\x01\x01"
         super().__init__(username, token, message)

@@ -1,7 +1,7 @@
-"""The mechanisms for a user name and a password that need no library.
+"""The mechanisms for a user name and a password that need no other library.
 
-PLAIN and LOGIN show the password to whoever listens; CRAM-MD5 shows a digest, which
-helps to guess it.
+PLAIN and LOGIN show the password to anybody who can read the connection. CRAM-MD5
+shows a digest, with which guesses can be tested.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ __all__ = ["CramMD5", "Login", "Plain"]
 
 
 class Plain(Password):
-    """PLAIN (RFC 4616): both in one response."""
+    """PLAIN (RFC 4616): the user name and the password in one response."""
 
     name = "PLAIN"
     is_one_message = True
 
     def start(self) -> bytes:
-        """Give [authzid] UTF8NUL authcid UTF8NUL passwd."""
+        """Return [authzid] UTF8NUL authcid UTF8NUL passwd."""
         self.done = True
         return b"\0%b\0%b" % (self._username, self._password)
 
     def next(self, challenge: bytes) -> bytes:
-        """Refuse: everything was said."""
+        """Raise: the only message was sent already."""
         raise nothing_to_say(self.name)
 
 
 class Login(Password):
-    """LOGIN (draft-murchison-sasl-login): two prompts, told apart by position.
+    """LOGIN (draft-murchison-sasl-login): a prompt for each of the two credentials.
 
-    Servers word the prompts as they like, so their text means nothing. There is no
-    initial response: many servers refuse one.
+    The first prompt asks for the user name, the second for the password. Their texts
+    are ignored, since servers differ. No initial response is sent: many servers refuse
+    one.
     """
 
     name = "LOGIN"
@@ -39,10 +40,10 @@ class Login(Password):
     _prompts = 0
 
     def start(self) -> None:
-        """Let the server prompt."""
+        """Return None: the server sends the first prompt."""
 
     def next(self, challenge: bytes) -> bytes:
-        """Answer the first prompt with the user name, the second with the password."""
+        """Return the user name for the first prompt, the password for the second."""
         if self.done:
             raise nothing_to_say(self.name)
         self._prompts += 1
@@ -57,10 +58,10 @@ class CramMD5(Password):
     is_plaintext = False
 
     def start(self) -> None:
-        """Let the server challenge."""
+        """Return None: the server sends the challenge."""
 
     def next(self, challenge: bytes) -> bytes:
-        """Answer with the user name and the digest in hexadecimal."""
+        """Return the user name and the digest in hexadecimal."""
         if self.done:
             raise nothing_to_say(self.name)
         import hmac  # few servers ask for it

@@ -1,7 +1,7 @@
 """SCRAM (RFC 5802, RFC 7677): both sides prove that they know the password.
 
-Nobody shows it. The cryptography is that of the library `scramp`; here is the order of
-the messages, and how much work a server may ask for.
+The password itself is never sent. The library `scramp` does the cryptography; this
+module knows the order of the messages, and how much work a server may ask for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BINDING = "tls-server-end-point"
 
 
 class Scram(Password):
-    """Run one exchange: client-first, server-first, client-final, server-final.
+    """One exchange: client-first, server-first, client-final, server-final.
 
     Args:
         username: The user's name, as the server knows it.
@@ -82,11 +82,11 @@ class Scram(Password):
         self._steps = iter((self._client_final, self._verify))
 
     def start(self) -> bytes:
-        """Give client-first: the user name and a nonce."""
+        """Return client-first: the user name and a nonce."""
         return str(self._client.get_client_first()).encode()
 
     def next(self, challenge: bytes) -> bytes:
-        """Answer server-first with the proof, server-final with nothing.
+        """Return the proof for server-first, and nothing for server-final.
 
         Raises:
             SMTPArgumentError: The challenge is none, or asks for too little or too
@@ -127,9 +127,9 @@ class Scram(Password):
 
 
 def can_bind(tls: Any) -> bool:
-    """Tell whether a channel binding can be computed for a TLS connection, or None.
+    """Whether a channel binding can be computed for a TLS connection, or for None.
 
-    There is none without TLS, and for certificates whose signature has no hash.
+    It cannot without TLS, nor for certificates whose signature has no hash.
     """
     import scramp
 
