@@ -244,7 +244,8 @@ class Transaction:
         """
         codes = [reply[0] for reply in self.replies]
         last = codes.pop() if self._says_data else 354
-        if last == 354 and (not codes or max(codes) < 300):
+        is_answered = len(self.replies) == self._content_at
+        if is_answered and last == 354 and (not codes or max(codes) < 300):
             self._is_judged = True
             return
         if (refusal := self.refusal()) is not None:
@@ -397,6 +398,8 @@ class Transaction:
             cause: Why it ended.
         """
         refusal = self.refusal() or self.content_refusal()
+        if self._resets and self.replies and not is_ok(self.replies[0]):
+            refusal = None  # of RSET, which is no verdict on the mail
         is_refused = refusal is not None and not isinstance(refusal, SMTPProtocolError)
         if refusal is not None and is_refused and not self._has_some_finals:
             self._note_refusal(refusal)

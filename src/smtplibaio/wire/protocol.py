@@ -438,8 +438,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
         Nothing more is written: on a doubtful session neither RSET nor QUIT is right.
         """
-        if self._cause is not None:
-            return
+        if self._cause is not None or self._loop.is_closed():
+            return  # a loop that is closed takes no calls, and nobody waits in it
         kept = copy(cause)  # whoever raises this one again adds frames to it
         kept.__cause__ = cause.__cause__
         self._cause = without_frames(kept)
