@@ -148,6 +148,26 @@ def test_ctrl_c_twice_ends_the_run_and_says_what_is_unknown(
     assert len(subjects) >= 18
 
 
+def test_a_run_that_was_killed_can_be_gone_on_with(
+    terminal: Callable[..., Terminal], outbox: str
+) -> None:
+    journal = f"{outbox}/j"
+    with SMTPServer() as server:
+        shell = terminal("send", outbox, "--url", server.url, "--journal", journal)
+
+        def kill(command: str) -> None:
+            if command == "." and len(server.messages) == 7:
+                shell.process.kill()
+
+        server.reply = kill
+        assert shell.finish() == -signal.SIGKILL
+        server.reply = {}
+        rest = terminal("send", outbox, "--url", server.url, "--resume", journal)
+        assert rest.finish() in (0, 3)  # 3 where the last one's reply was on its way
+        subjects = [mail.message["Subject"] for mail in server.messages]
+    assert len(subjects) == len(set(subjects)) >= 18
+
+
 @pytest.mark.parametrize("command", [[], ["send"], ["probe"], ["demo"]])
 def test_help_fits_into_80_columns(
     terminal: Callable[..., Terminal], command: list[str]
