@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import pytest
-from aiosmtpd import smtp as aiosmtpd
 from hypothesis import given
 from hypothesis import strategies as st
 from messages import (
@@ -35,6 +31,7 @@ from smtplibaio.content.forms import (
     Content,
 )
 from smtplibaio.content.framing import stuff_dots
+from smtplibaio.testing import SMTPServer
 
 #: What an octet beyond ASCII raises without 8BITMIME.
 NO_8BIT = SMTPCommandNotSupportedError(
@@ -123,48 +120,16 @@ def test_a_nul_is_refused_by_its_offset(message: bytes) -> None:
     assert caught.value.offset == message.index(b"\0")
 
 
-@asynccontextmanager
-async def aiosmtpd_server(handler: object) -> AsyncIterator[tuple[str, int]]:
-    """Serve one client on a loopback port, until it is gone."""
-    loop = asyncio.get_running_loop()
-    gone = asyncio.Event()
-
-    class Server(aiosmtpd.SMTP):
-        def connection_lost(self, error: Exception | None) -> None:
-            super().connection_lost(error)
-            gone.set()
-
-    listener = await loop.create_server(
-        lambda: Server(handler, hostname="mx.example", loop=loop), "127.0.0.1", 0
-    )
-    try:
-        yield listener.sockets[0].getsockname()[:2]
-        await gone.wait()
-    finally:
-        listener.close()
-
-
-class Recorder:
-    """Take every mail, and keep it."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[str, list[str], bytes]] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        mail = (envelope.mail_from, envelope.rcpt_tos, envelope.content)
-        self.mails.append(mail)
-        return "250 taken"
-
-
 async def test_every_look_alike_is_one_transaction_for_a_server() -> None:
     """A12: as aiosmtpd reads it."""
-    recorder = Recorder()
     messages = [HEADER + b"a" + octets + SMUGGLED for octets in LOOK_ALIKES]
-    async with aiosmtpd_server(recorder) as address, SMTP(*address) as smtp:
-        for message in messages:
-            await smtp.sendmail("a@x.example", "b@y.example", message)
+    with SMTPServer() as server:
+        async with SMTP(server.hostname, server.port) as smtp:
+            for message in messages:
+                await smtp.sendmail("a@x.example", "b@y.example", message)
     envelope = ("a@x.example", ["b@y.example"])
-    assert recorder.mails == [(*envelope, canonical([m])) for m in messages]
+    mails = [(mail.sender, mail.recipients, mail.content) for mail in server.messages]
+    assert mails == [(*envelope, canonical([m])) for m in messages]
 
 
 # The header block

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd import smtp as aiosmtpd
 from bdat_server import EXTENSIONS, MARK, BdatServer
 from conversation import client
 from hypothesis import given, settings
@@ -28,6 +27,7 @@ from smtplibaio import (
     SMTPTimeoutError,
     Timeouts,
 )
+from smtplibaio.testing import SMTPServer
 
 SENDER, RECIPIENT = "a@x.example", "b@y.example"
 BINARY = ["BODY=BINARYMIME"]
@@ -503,32 +503,6 @@ async def test_a_server_that_executes_what_it_refused_costs_the_connection() -> 
 # The same octets, whichever way
 
 
-@asynccontextmanager
-async def aiosmtpd_server(taken: list[bytes]) -> AsyncIterator[tuple[str, int]]:
-    """Serve one client, who sends with DATA: aiosmtpd has no BDAT."""
-    loop = asyncio.get_running_loop()
-    gone = asyncio.Event()
-
-    class Server(aiosmtpd.SMTP):
-        def connection_lost(self, error: Exception | None) -> None:
-            super().connection_lost(error)
-            gone.set()
-
-    class Handler:
-        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-            taken.append(envelope.content)
-            return "250 taken"
-
-    listener = await loop.create_server(
-        lambda: Server(Handler(), hostname="mx.example", loop=loop), "127.0.0.1", 0
-    )
-    try:
-        yield listener.sockets[0].getsockname()[:2]
-        await gone.wait()
-    finally:
-        listener.close()
-
-
 #: Line ends, dots, and lines that would be commands; long lines in parts.
 PARTS = [
     *(b"\r\n", b"\r", b"\n", b".", b"a", b"\xe9", b"\n" + b"x" * 970, b"\n.\n"),
@@ -552,10 +526,11 @@ async def test_data_and_bdat_deliver_the_same_octets(
 ) -> None:
     """A16: whole, read in any chunks, or given as chunks; and it is no command."""
     pieces = cut(message, places)
-    taken: list[bytes] = []
-    async with aiosmtpd_server(taken) as address, SMTP(*address) as smtp:
-        await smtp.sendmail(SENDER, RECIPIENT, message)
-        await smtp.sendmail(SENDER, RECIPIENT, chunks_of(*pieces))
+    with SMTPServer() as aiosmtpd:  # which has no BDAT
+        async with SMTP(aiosmtpd.hostname, aiosmtpd.port) as smtp:
+            await smtp.sendmail(SENDER, RECIPIENT, message)
+            await smtp.sendmail(SENDER, RECIPIENT, chunks_of(*pieces))
+    taken = [mail.content for mail in aiosmtpd.messages]
     async with peer() as (smtp, server):
         await smtp.sendmail(SENDER, RECIPIENT, message)
         await smtp.sendmail(SENDER, RECIPIENT, chunks_of(*pieces))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
 from typing import Any
 
-import aiosmtpd.smtp
 import pytest
 from conversation import client
 
@@ -28,6 +26,7 @@ from smtplibaio import (
     sasl,
 )
 from smtplibaio.client import credentials
+from smtplibaio.testing import SMTPServer
 
 Call = Callable[[SMTP], Awaitable[Any]]
 
@@ -610,39 +609,21 @@ def test_a_message_can_be_prepared(message: Any, wire: bytes) -> None:
 # A server that somebody else wrote
 
 
-@asynccontextmanager
-async def aiosmtpd_server() -> AsyncIterator[tuple[str, int, list[Any]]]:
-    envelopes: list[Any] = []
-
-    class Handler:
-        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-            envelopes.append(envelope)
-            return "250 taken"
-
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: aiosmtpd.smtp.SMTP(Handler(), hostname="mx.example", loop=loop),
-        "127.0.0.1",
-        0,
-    )
-    async with server:
-        yield *server.sockets[0].getsockname(), envelopes
-
-
 async def test_a_message_arrives_octet_for_octet() -> None:
     message = EmailMessage()
     message["Subject"] = "\u00fcber"
     message["From"], message["To"] = SENDER, RECIPIENT
     message.set_content(".\n..\n.dot\n\u00fc\n\n" + "x" * 900 + "\n.", cte="8bit")
     octets = message.as_bytes().replace(b"\n", b"\r\n")
-    async with aiosmtpd_server() as (host, port, envelopes):
-        async with SMTP(host, port) as smtp:
+    with SMTPServer() as server:
+        async with SMTP(server.hostname, server.port) as smtp:
             assert await smtp.sendmail(SENDER, [RECIPIENT], message) == {}
             assert await smtp.sendmail("", RECIPIENT, octets) == {}
             with pytest.raises(SMTPException):
                 await smtp.expn("staff")
             assert (await smtp.quit()).code == 221
-    assert [e.content for e in envelopes] == [octets, octets]
-    assert [e.rcpt_tos for e in envelopes] == [[RECIPIENT], [RECIPIENT]]
-    assert [e.mail_from for e in envelopes] == [SENDER, "<>"]
-    assert "BODY=8BITMIME" in envelopes[0].mail_options
+    mails = server.messages
+    assert [mail.content for mail in mails] == [octets, octets]
+    assert [mail.recipients for mail in mails] == [[RECIPIENT], [RECIPIENT]]
+    assert [mail.sender for mail in mails] == [SENDER, ""]
+    assert "BODY=8BITMIME" in mails[0].mail_options
