@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import slow_server
+from server_process import process_of
 
 from smtplibaio import SMTP
 
@@ -58,13 +55,8 @@ SOURCES: dict[str, Any] = {"sync": chunks, "async": chunks_over_time, "file": Fi
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Start a server that reads slowly, in a process of its own; give its port."""
-    with subprocess.Popen(
-        [sys.executable, Path(slow_server.__file__)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as server:
-        assert server.stdout is not None
-        yield int(server.stdout.readline())
+    with process_of("slow") as (number,):
+        yield number
 
 
 async def send(port: int, kind: str, size: int, *, chunking: bool = False) -> None:

@@ -6,17 +6,14 @@ import asyncio
 import socket
 import ssl
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-import refusing_server
 import trustme
 import uvloop
+from server_process import WAYS, process_of
 
 from smtplibaio import SMTP, SMTP_SSL, SMTPConnectionLostError, SMTPException
 from smtplibaio.wire.protocol import SMTPProtocol
@@ -45,18 +42,8 @@ def ports(
     certificate = tmp_path_factory.mktemp("server") / "certificate.pem"
     issued = authority.issue_cert("localhost", "127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(certificate)
-    with subprocess.Popen(
-        [sys.executable, Path(refusing_server.__file__), certificate],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as server:
-        assert server.stdout is not None
-        numbers = list(map(int, server.stdout.readline().split()))
-        keys = [
-            (way, is_encrypted)
-            for is_encrypted in (False, True)
-            for way in refusing_server.WAYS
-        ]
+    keys = [(way, is_encrypted) for is_encrypted in (False, True) for way in WAYS]
+    with process_of("refusing", certificate) as numbers:
         yield dict(zip(keys, numbers, strict=True))
 
 
@@ -86,7 +73,7 @@ async def errors_of(
         pytest.param(uvloop.new_event_loop, 40, Endless(), id="stream-uvloop"),
     ],
 )
-@pytest.mark.parametrize("way", refusing_server.WAYS)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "TLS"])
 def test_a_refusal_is_not_lost_in_the_reset_behind_it(
     is_encrypted: bool,
