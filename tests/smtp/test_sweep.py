@@ -72,6 +72,7 @@ from smtplibaio import (
     SMTPConnectionError,
     SMTPDeliveryUnknownError,
     SMTPException,
+    SMTPLoginError,
     SMTPTimeoutError,
     SMTPTLSError,
 )
@@ -126,6 +127,8 @@ def judge_error(
         explained += (operation.error,)
     if struck is not None:
         explained += (SMTPConnectionError, SMTPTimeoutError, SMTPDeliveryUnknownError)
+    if struck is not None and operation is OPERATIONS["auth-from-scratch"]:
+        explained += (SMTPLoginError,)  # the first mechanism was refused
     if struck == "refuse":
         explained += (SMTPCommandFailedError,)
     if mode == "tls" and struck is not None:
