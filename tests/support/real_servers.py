@@ -32,6 +32,9 @@ CONNECTIONS, SECONDS, RECIPIENTS = 5, 4, 2
 
 NEEDED = ("postfix", "saslpasswd2", "dovecot")
 
+#: Where `.ci/run` puts servers that are no packages which can be installed.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "smtplibaio"
+
 #: Where Debian keeps what is not on everybody's path.
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
