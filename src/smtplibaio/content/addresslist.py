@@ -254,16 +254,18 @@ class _Reader:
             raise ValueError("an address has a route that does not end")
 
     def _domain(self) -> str:
-        self._pass_blanks()
         parts: list[str] = []
-        while self._at < len(self._tokens):
-            kind, text = self._tokens[self._at]
-            if kind in ("atom", "literal") or text == ".":
-                parts.append(text)
-            elif kind == "comment":
-                self._comments.append(text)
-            elif kind != "blank":
+        while True:
+            self._pass_blanks()
+            if self._at == len(self._tokens):
                 break
+            kind, text = self._tokens[self._at]
+            is_dot = text == "."
+            if not is_dot and (
+                kind not in ("atom", "literal") or parts[-1:] not in ([], ["."])
+            ):
+                break
+            parts.append(text)
             self._at += 1
         return _strictly("".join(parts))
 

@@ -84,7 +84,7 @@ def source_of(name: str, value: Any) -> str:
         separator = ", " if structure is ADDRESSES else " "
         return separator.join(source_of(name, item) for item in value)
     kind: Any = type(value)
-    if kind.__str__ is object.__str__:
+    if kind.__str__ is object.__str__ and not isinstance(value, (int, float)):
         raise fault(name, f"is of the type {type(value).__name__}, which has no text")
     return str(value)
 

@@ -42,7 +42,10 @@ __all__ = [
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _IDENTIFIER = re.compile(r"(<[^<>]*>)")
 _COMMENT = re.compile(r"(\([^()]*\))")
-_INTERNATIONAL_NAME = re.compile(r"[\w.-]*[^\x00-\x7f][\w.-]*")
+#: A host name beyond ASCII, alone or behind an "@", but not in the path of a URL.
+_INTERNATIONAL_NAME = re.compile(
+    r"(?<![^ \t@])(?=[\w.-]*[^\x00-\x7f])[\w-]+(?:\.[\w-]+)+(?![^ \t>;,])"
+)
 
 
 class Structure(NamedTuple):
@@ -140,7 +143,7 @@ def _phrase(text: str) -> str:
     try:
         return read_phrase(text)
     except ValueError:
-        return decode_words(text)
+        return decode_words(text).strip(" \t")
 
 
 def _identifier_in_ascii(identifier: str) -> str:

@@ -1,0 +1,105 @@
+"""What programs put into fields is served where it is plain, and refused elsewhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.header import Header
+from email.headerregistry import Address, Group
+from email.message import EmailMessage
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from smtplibaio import SMTPArgumentError
+from smtplibaio.content.fieldvalues import entries_of, source_of, unfold
+
+DATE = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("X", "text", "text"),
+        ("X", 1, "1"),
+        ("X", 2.5, "2.5"),
+        ("X", Decimal("1.10"), "1.10"),
+        ("X", True, "True"),
+        ("X", b"caf\xc3\xa9", "caf\udcc3\udca9"),
+        ("Date", DATE, "Tue, 01 Dec 2026 00:00:00 +0000"),
+        ("To", ["a@x.example", "B <b@x.example>"], "a@x.example, B <b@x.example>"),
+        ("To", Address("B, A", "a b", "x.example"), '"B, A" <"a b"@x.example>'),
+        ("To", (Address("", "a", "x.example"),), "a@x.example"),
+        (
+            "To",
+            Group(
+                "team", [Address("", "a", "x.example"), Address("B", "b", "x.example")]
+            ),
+            '"team": a@x.example, "B" <b@x.example>;',
+        ),
+        (
+            "References",
+            ["<1@x.example>", "<2@x.example>"],
+            "<1@x.example> <2@x.example>",
+        ),
+    ],
+)
+def test_plain_intent_is_served(name: str, value: Any, expected: str) -> None:
+    """G09, M82."""
+    assert source_of(name, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X", ["a"]),
+        ("Subject", ("a", "b")),
+        ("X", {"a": 1}),
+        ("X", object()),
+        ("X", SimpleNamespace),
+        ("To", [["a@x.example"], object()]),
+    ],
+)
+def test_what_has_no_text_is_an_error_that_names_the_field(
+    name: str, value: Any
+) -> None:
+    with pytest.raises(SMTPArgumentError, match=f"the field {name} is"):
+        source_of(name, value)
+
+
+def test_folds_are_joined_and_their_white_space_stays() -> None:
+    assert unfold("a\r\n b\n\tc\r d") == "a b\tc d"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, []),
+        ("a.b@x.example", ["a.b"]),
+        ("A\r\n <a@x.example>,\n b@x.example", ["a", "b"]),
+        (["a@x.example", Address("", "b", "x.example")], ["a", "b"]),
+        (Header("Jörg <a@x.example>", "utf-8"), ["a"]),
+        ("J\udcf6rg <a@x.example>", ["a"]),
+        ('"a" <user@x.example>, "user..name"@x.example', ["user", "user..name"]),
+    ],
+)
+def test_addresses_are_read_out_of_any_value(value: Any, expected: list[str]) -> None:
+    """G10, G11, M80."""
+    assert [entry.local_part for entry in entries_of("To", value)] == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["root", "team: root;", "A <>", "a@x.example b", object(), "j\udcf6rg@x.example"],
+)
+def test_a_field_that_cannot_be_read_is_named(value: Any) -> None:
+    with pytest.raises(SMTPArgumentError, match="the field To (cannot be read|is)"):
+        entries_of("To", value)
+
+
+def test_an_object_that_has_read_what_is_no_address_is_an_error() -> None:
+    message = EmailMessage()
+    message["To"] = "Doe, Jane <j@x.example>"
+    with pytest.raises(SMTPArgumentError, match="the field To cannot be read"):
+        entries_of("To", message["To"])
