@@ -57,7 +57,6 @@ _LOSSES = frozenset(
 _TAG = re.compile(r"([A-Za-z][A-Za-z0-9_]*)\s*=\s*([^;]*)")
 _BLANKS = re.compile(rb"[ \t]+")
 _BLANKS_AT_END = re.compile(rb"[ \t]+(?=\r\n|$)")
-_LINES_AT_END = re.compile(rb"(?:\r\n)+$")
 
 
 def is_sealed(fields: Iterable[Field]) -> bool:
@@ -147,6 +146,6 @@ def _canonical(body: bytes, form: str) -> bytes:
     """Bring a body into the form that is hashed (RFC 6376 3.4.3, 3.4.4)."""
     if form == "relaxed":
         body = _BLANKS.sub(b" ", _BLANKS_AT_END.sub(b"", body))
-        body = _LINES_AT_END.sub(b"", body)
+        body = body.rstrip(b"\r\n")
         return body and body + b"\r\n"
-    return _LINES_AT_END.sub(b"", body) + b"\r\n"
+    return body.rstrip(b"\r\n") + b"\r\n"
