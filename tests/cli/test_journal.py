@@ -85,6 +85,14 @@ def test_a_torn_last_line_is_cut_off(path: Path, cut: int) -> None:
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
+def test_nothing_of_a_torn_line_is_left(path: Path) -> None:
+    write(path, ("accepted", RECIPIENTS))
+    good = path.read_bytes()
+    path.write_bytes(good + b'{"begin": "' + b"x" * 1000)
+    Journal.resume(path).close()
+    assert path.read_bytes() == good
+
+
 @pytest.mark.parametrize(
     "octets",
     [b"", b"Subject: no newline", b"Subject: x\n\nhi\n", b'{"a": 1}\n', b"[\n"],

@@ -171,6 +171,30 @@ def test_a_lost_connection_ends_the_run_and_says_how_to_go_on(
     assert "accepted by an earlier run  1" in capsys.readouterr().out
 
 
+def test_after_a_lost_connection_nothing_more_is_read(
+    outbox: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4, 60):
+        (outbox / f"{number}.eml").write_bytes(message(number))
+    with SMTPServer(reply={"MAIL": [None, Fault.CLOSE]}) as server:
+        assert send(server, outbox, "--json") == 75
+    *tried, summary = map(json.loads, capsys.readouterr().out.splitlines())
+    assert len(tried) < 5
+    assert summary["mails"] == {"accepted": 1, "not sent": 58}
+
+
+def test_octets_are_counted_as_they_leave(
+    server: SMTPServer, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(PlainDisplay, "sent", lambda _, octets: counted.append(octets))
+    path = outbox / "1.eml"
+    path.write_bytes(message(1) + b"0123456789\n" * 400_000)
+    assert send(server, path) == 0
+    assert sum(counted) == path.stat().st_size
+    assert len([octets for octets in counted if octets > 0]) > 1
+
+
 def test_what_is_unknown_is_not_sent_again_unless_told(
     outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

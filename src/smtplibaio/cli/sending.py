@@ -266,7 +266,9 @@ async def deliver(
         return str(error)
     if error is not None:
         raise error
-    delivery.leave("the command was stopped", is_transient=True)
+    is_stopped = delivery.tally.was_interrupted
+    why = "the command was stopped" if is_stopped else "the client gave no outcome"
+    delivery.leave(why, is_transient=True)
     return ""
 
 
