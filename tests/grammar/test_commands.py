@@ -52,54 +52,79 @@ gates = pytest.mark.parametrize("gate", OPEN_GATES.values(), ids=OPEN_GATES.keys
 
 
 @pytest.mark.parametrize(
-    ("line", "spelt"),
+    ("spell", "spelt"),
     [
-        (commands.ehlo("client.example"), b"EHLO client.example\r\n"),
-        (commands.helo("client.example"), b"HELO client.example\r\n"),
-        (commands.mail("a@b.example"), b"MAIL FROM:<a@b.example>\r\n"),
-        (commands.mail(""), b"MAIL FROM:<>\r\n"),
+        (lambda: commands.ehlo("client.example"), b"EHLO client.example\r\n"),
+        (lambda: commands.helo("client.example"), b"HELO client.example\r\n"),
+        (lambda: commands.mail("a@b.example"), b"MAIL FROM:<a@b.example>\r\n"),
+        (lambda: commands.mail(""), b"MAIL FROM:<>\r\n"),
         (
-            commands.mail("a@b.example", ("SIZE=9", "BODY=8BITMIME")),
+            lambda: commands.mail("a@b.example", ("SIZE=9", "BODY=8BITMIME")),
             b"MAIL FROM:<a@b.example> SIZE=9 BODY=8BITMIME\r\n",
         ),
         (
-            commands.mail("j\u00f3@b.example", ("SMTPUTF8",)),
+            lambda: commands.mail("j\u00f3@b.example", ("SMTPUTF8",)),
             b"MAIL FROM:<j\xc3\xb3@b.example> SMTPUTF8\r\n",
         ),
-        (commands.rcpt("a@b.example"), b"RCPT TO:<a@b.example>\r\n"),
-        (commands.rcpt('"a b"@c.example'), b'RCPT TO:<"a b"@c.example>\r\n'),
+        (lambda: commands.rcpt("a@b.example"), b"RCPT TO:<a@b.example>\r\n"),
+        (lambda: commands.rcpt('"a b"@c.example'), b'RCPT TO:<"a b"@c.example>\r\n'),
         (
-            commands.rcpt("a@b.example", ["NOTIFY=NEVER"]),
+            lambda: commands.rcpt("a@b.example", ["NOTIFY=NEVER"]),
             b"RCPT TO:<a@b.example> NOTIFY=NEVER\r\n",
         ),
-        (commands.vrfy("Crispin"), b"VRFY Crispin\r\n"),
-        (commands.vrfy("Crispin", utf8=True), b"VRFY Crispin\r\n"),
-        (commands.vrfy("j\u00f3", utf8=True), b"VRFY j\xc3\xb3 SMTPUTF8\r\n"),
-        (commands.expn("Example-People"), b"EXPN Example-People\r\n"),
-        (commands.expn("j\u00f3", utf8=True), b"EXPN j\xc3\xb3 SMTPUTF8\r\n"),
-        (commands.bdat(0, is_last=True), b"BDAT 0 LAST\r\n"),
-        (commands.bdat(1, is_last=False), b"BDAT 1\r\n"),
-        (commands.bdat(86, is_last=True), b"BDAT 86 LAST\r\n"),
-        (commands.bdat(10**12, is_last=False), b"BDAT 1000000000000\r\n"),
-        (commands.noop(), b"NOOP\r\n"),
-        (commands.noop("still here"), b"NOOP still here\r\n"),
-        (commands.help_(), b"HELP\r\n"),
-        (commands.help_("MAIL"), b"HELP MAIL\r\n"),
-        (commands.other("xtra"), b"XTRA\r\n"),
-        (commands.other("XCLIENT", "NAME=a", "ADDR=b"), b"XCLIENT NAME=a ADDR=b\r\n"),
-        (commands.auth("LOGIN"), b"AUTH LOGIN\r\n"),
-        (commands.auth("PLAIN", b"\0u\0p"), b"AUTH PLAIN AHUAcA==\r\n"),
-        (commands.auth("EXTERNAL", b""), b"AUTH EXTERNAL =\r\n"),
-        (commands.continuation(b"\0u\0p"), b"AHUAcA==\r\n"),
-        (commands.continuation(b""), b"\r\n"),
-        (commands.DATA, b"DATA\r\n"),
-        (commands.QUIT, b"QUIT\r\n"),
-        (commands.RSET, b"RSET\r\n"),
-        (commands.CANCEL_AUTH, b"*\r\n"),
+        (lambda: commands.vrfy("Crispin"), b"VRFY Crispin\r\n"),
+        (lambda: commands.vrfy("Crispin", utf8=True), b"VRFY Crispin\r\n"),
+        (lambda: commands.vrfy("j\u00f3", utf8=True), b"VRFY j\xc3\xb3 SMTPUTF8\r\n"),
+        (lambda: commands.expn("Example-People"), b"EXPN Example-People\r\n"),
+        (lambda: commands.expn("j\u00f3", utf8=True), b"EXPN j\xc3\xb3 SMTPUTF8\r\n"),
+        (lambda: commands.bdat(0, is_last=True), b"BDAT 0 LAST\r\n"),
+        (lambda: commands.bdat(1, is_last=False), b"BDAT 1\r\n"),
+        (lambda: commands.bdat(86, is_last=True), b"BDAT 86 LAST\r\n"),
+        (lambda: commands.bdat(10**12, is_last=False), b"BDAT 1000000000000\r\n"),
+        (commands.noop, b"NOOP\r\n"),
+        (lambda: commands.noop("still here"), b"NOOP still here\r\n"),
+        (commands.help_, b"HELP\r\n"),
+        (lambda: commands.help_("MAIL"), b"HELP MAIL\r\n"),
+        (lambda: commands.other("xtra"), b"XTRA\r\n"),
+        (
+            lambda: commands.other("XCLIENT", "NAME=a", "ADDR=b"),
+            b"XCLIENT NAME=a ADDR=b\r\n",
+        ),
+        (lambda: commands.auth("LOGIN"), b"AUTH LOGIN\r\n"),
+        (lambda: commands.auth("PLAIN", b"\0u\0p"), b"AUTH PLAIN AHUAcA==\r\n"),
+        (lambda: commands.auth("EXTERNAL", b""), b"AUTH EXTERNAL =\r\n"),
+        (lambda: commands.continuation(b"\0u\0p"), b"AHUAcA==\r\n"),
+        (lambda: commands.continuation(b""), b"\r\n"),
+        (lambda: commands.DATA, b"DATA\r\n"),
+        (lambda: commands.QUIT, b"QUIT\r\n"),
+        (lambda: commands.RSET, b"RSET\r\n"),
+        (lambda: commands.CANCEL_AUTH, b"*\r\n"),
     ],
 )
-def test_a_line_is_spelt_as_the_rfc_prints_it(line: bytes, spelt: bytes) -> None:
-    assert line == spelt
+def test_a_line_is_spelt_as_the_rfc_prints_it(
+    spell: Callable[[], bytes], spelt: bytes
+) -> None:
+    assert spell() == spelt
+
+
+@pytest.mark.parametrize(
+    ("spell", "told"),
+    [
+        (lambda: commands.mail("a\n"), "the mailbox of MAIL has "),
+        (lambda: commands.rcpt("a\n"), "the mailbox of RCPT has "),
+        (lambda: commands.mail("a", ["b\n"]), "MAIL's parameters "),
+        (lambda: commands.rcpt("a", ["b\n"]), "RCPT's parameters "),
+        (lambda: commands.vrfy("a\n"), "the argument of VRFY has "),
+        (lambda: commands.expn(""), "EXPN needs an address"),
+        (lambda: commands.other("a\n"), "a verb is letters, digits and hyphens"),
+    ],
+)
+def test_an_error_says_where_the_fault_is(
+    spell: Callable[[], bytes], told: str
+) -> None:
+    with pytest.raises(SMTPArgumentError) as caught:
+        spell()
+    assert str(caught.value).startswith(told)
 
 
 #: Texts that `format` shows as the name of their member.
