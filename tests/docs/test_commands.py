@@ -78,7 +78,7 @@ def test_a_command_is_one_that_can_work(command: str) -> None:
 def check_pip(arguments: list[str]) -> None:
     """Only what exists: extras of this package, and packages with the right name."""
     for argument in arguments:
-        assert argument in {"-e", "dkimpy", "httpx", "."} or re.match(
+        assert argument in {"-e", "dkimpy", "httpx2", "."} or re.match(
             r"(\.|smtplibaio)(\[|>=3)", argument
         ), argument
         if extras := re.search(r"\[(.+)\]", argument):
