@@ -100,10 +100,13 @@ class Run:
 
     def leave(self) -> None:
         """Stop. What has left in a window stays on its way: its replies are dropped."""
+        begun = [item for item in self._items if item.transaction is not None]
+        for item in begun:
+            if item.transaction is not None:
+                self._transfer.break_off(item.transaction)
         protocol = self._session.protocol
         if protocol.cause is not None:
             return
-        begun = [item for item in self._items if item.transaction is not None]
         if any(not item.is_whole for item in begun):
             # After a 354 the only way out is to hang up: a dot would be a mail.
             error = SMTPConnectionLostError("send_many was left before its end")

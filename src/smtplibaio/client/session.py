@@ -38,6 +38,7 @@ from ..wire.tls import default_context, is_verified
 from .config import Settings
 from .dialogue import perform
 from .login import no_starttls
+from .story import Story
 from .transfer import Transfer
 
 __all__ = ["Learnt", "Open", "Session", "own_name"]
@@ -283,7 +284,7 @@ class Session:
             resets or is_behind or self.open is not None or self.transfer.must_reset
         )
         self.open, self.transfer.must_reset = None, False
-        return Transaction(
+        transaction = Transaction(
             plan,
             self.timeouts,
             resets=resets,
@@ -291,6 +292,10 @@ class Session:
             is_whole=is_whole,
             first_reply=first_reply,
         )
+        if plan.mail and self.protocol.narrator.is_heard:
+            story = Story(self.protocol.narrator, plan)
+            self.transfer.stories[transaction] = story
+        return transaction
 
     def send(
         self,

@@ -33,6 +33,7 @@ from ..timeouts import Timeouts
 from ..wire.protocol import SMTPProtocol
 from .content_writer import ContentWriter
 from .dialogue import perform
+from .story import Story
 
 __all__ = ["AndThen", "Transfer"]
 
@@ -46,13 +47,22 @@ class Transfer:
     Attributes:
         must_reset: Whether the next MAIL needs RSET in front of it, for a server may
             keep the transaction of content that it has refused.
+        stories: What tells a listener of the mails that have not ended.
 
     Args:
         protocol: A connection that owes no reply but those to what was said here.
         timeouts: The limits of the session.
     """
 
-    __slots__ = ("_held", "_loop", "_octets", "_protocol", "_timeouts", "must_reset")
+    __slots__ = (
+        "_held",
+        "_loop",
+        "_octets",
+        "_protocol",
+        "_timeouts",
+        "must_reset",
+        "stories",
+    )
 
     def __init__(self, protocol: SMTPProtocol, timeouts: Timeouts) -> None:
         self._protocol = protocol
@@ -61,6 +71,7 @@ class Transfer:
         self._held: list[Transaction] = []  # whole mails that the next flush writes
         self._octets = 0  # of their content
         self.must_reset = False
+        self.stories: dict[Transaction, Story] = {}
 
     # One mail, step by step
 
@@ -103,8 +114,9 @@ class Transfer:
                 raise _lost(transaction, exc) from exc
             transaction.judge()
             await self._content_of(transaction, and_then)
-            return transaction.result()
+            result = transaction.result()
         except SMTPException as exc:
+            self._tell(transaction, exc)
             await self._put_in_order(transaction, exc)
             raise
         except BaseException as exc:
@@ -113,7 +125,10 @@ class Transfer:
             if transaction.is_all_sent:
                 transaction.status = "unknown"
                 exc.add_note("The mail may have been accepted: all of it was sent.")
+            self._tell(transaction, exc)
             raise
+        self._tell(transaction)
+        return result
 
     async def _content_of(self, transaction: Transaction, and_then: AndThen) -> None:
         """Write the content, and wait for its final replies."""
@@ -177,6 +192,20 @@ class Transfer:
             protocol.end(SMTPConnectionLostError("a mail transaction was broken off"))
             raise
 
+    def _tell(
+        self, transaction: Transaction, error: BaseException | None = None
+    ) -> None:
+        """Tell the end of a mail, if anybody listens."""
+        if self.stories and (story := self.stories.pop(transaction, None)):
+            story.end(transaction, error)
+
+    def break_off(
+        self, transaction: Transaction, error: BaseException | None = None
+    ) -> None:
+        """Tell the end of a mail that nobody waits for any more, if anybody listens."""
+        if self.stories and (story := self.stories.pop(transaction, None)):
+            story.break_off(transaction, error)
+
     # Whole mails, several of them on their way
 
     async def say_whole(self, transaction: Transaction) -> None:
@@ -232,10 +261,17 @@ class Transfer:
                 await transaction.future
             except SMTPException as exc:
                 raise _lost(transaction, exc) from exc
-            return transaction.result()
-        except (SMTPDeliveryUnknownError, SMTPProtocolError) as exc:
-            self._protocol.end(SMTPProtocolError(str(exc)))
+            result = transaction.result()
+        except SMTPException as exc:
+            self._tell(transaction, exc)
+            if isinstance(exc, (SMTPDeliveryUnknownError, SMTPProtocolError)):
+                self._protocol.end(SMTPProtocolError(str(exc)))
             raise
+        except BaseException as exc:
+            self.break_off(transaction, exc)
+            raise
+        self._tell(transaction)
+        return result
 
 
 def _lost(transaction: Transaction, cause: SMTPException) -> SMTPException:

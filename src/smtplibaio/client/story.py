@@ -1,0 +1,77 @@
+"""What a listener is told of one mail: that it starts, and once what became of it.
+
+Rules:
+
+1. `MailStarted` comes before the first command of the mail is said, and `MailEnded`
+   follows exactly once, however the mail ends.
+2. Only a whole mail has a story: commands that a caller gives by hand, or puts into a
+   pipeline, have none.
+3. Where nobody listens there is no story, and a mail pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+
+from ..events import MailEnded, MailStarted, Narrator
+from ..exceptions import SMTPException
+from ..mail.terms import Plan
+from ..mail.transaction import Transaction
+
+__all__ = ["Story"]
+
+# The path in MAIL and RCPT; a quoted local part may have a ">" in it.
+_PATH = re.compile(rb'<((?:"(?:\\.|[^"\\])*"|[^">])*)>')
+
+
+class Story:
+    """The events of one mail; making it tells that the mail starts.
+
+    Args:
+        narrator: The way to the listener.
+        plan: What will be said.
+    """
+
+    __slots__ = ("_began", "_mail_id", "_narrator")
+
+    def __init__(self, narrator: Narrator, plan: Plan) -> None:
+        started = MailStarted.of(_path(plan.mail), map(_path, plan.rcpts))
+        self._narrator = narrator
+        self._mail_id = started.mail_id
+        self._began = time.monotonic()
+        narrator.tell(started)
+
+    def end(self, transaction: Transaction, error: BaseException | None = None) -> None:
+        """Tell what became of the mail; `transaction.status` knows it.
+
+        Args:
+            transaction: The transaction of the mail.
+            error: What the caller gets instead of a result.
+        """
+        seconds = time.monotonic() - self._began
+        reply = transaction.replies[-1] if transaction.has_content_reply else None
+        ended = MailEnded(self._mail_id, transaction.status, seconds, reply, error)
+        self._narrator.tell(ended)
+
+    def break_off(
+        self, transaction: Transaction, error: BaseException | None = None
+    ) -> None:
+        """Tell the end of a mail that nobody waits for any more.
+
+        Args:
+            transaction: The transaction of the mail.
+            error: What has ended the wait.
+        """
+        if transaction.is_all_sent:
+            transaction.status = "unknown"
+            if transaction.owed == 0:
+                with suppress(SMTPException):
+                    transaction.result()  # its status is what counts here
+        self.end(transaction, error)
+
+
+def _path(line: bytes) -> str:
+    match = _PATH.search(line)
+    return match[1].decode() if match else ""
