@@ -72,3 +72,8 @@ def test_jedi_knows_the_names_and_no_other() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert smtplibaio.__version__ == version("smtplibaio")
+
+
+def test_a_misspelt_name_is_an_error_at_run_time_too() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'SMPT'"):
+        getattr(smtplibaio, "SMPT")  # noqa: B009

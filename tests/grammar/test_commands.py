@@ -545,3 +545,10 @@ def test_only_mail_rcpt_and_rset_may_stand_anywhere(
 def test_parameters_are_a_list(options: Any) -> None:
     with pytest.raises(SMTPArgumentError, match="mail_options is a list of parameters"):
         commands.parameters(options, "mail_options")
+
+
+def test_lhlo_is_ehlo_by_another_name() -> None:
+    """RFC 2033 4.1."""
+    assert commands.lhlo("client.example") == b"LHLO client.example\r\n"
+    with pytest.raises(SMTPArgumentError, match="client's name"):
+        commands.lhlo("a b")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtplibaio.grammar.extensions import MAX_KEYWORDS, Extensions, Limits
+from smtplibaio.exceptions import SMTPCommandNotSupportedError
+from smtplibaio.grammar.extensions import MAX_KEYWORDS, Extensions, Limits, require
 from smtplibaio.grammar.replies import Reply
 
 many = settings(deadline=None, max_examples=200)
@@ -230,3 +231,11 @@ def test_a_keyword_is_found_with_its_value_or_without(
     extensions = Extensions.from_reply(Reply(250, f"mx\n{line}"))
     assert [name for name in found if name not in extensions] == []
     assert [name for name in missing if name in extensions] == []
+
+
+def test_what_was_not_announced_is_refused_by_name() -> None:
+    require("SIZE", announced("SIZE"), "of course")
+    with pytest.raises(
+        SMTPCommandNotSupportedError, match="announce DSN: RET needs it"
+    ):
+        require("DSN", announced("SIZE"), "RET needs it")

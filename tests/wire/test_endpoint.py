@@ -323,3 +323,9 @@ def test_a_proxy_of_socks_says_which_package_it_needs(
     with pytest.raises(SMTPArgumentError, match=r'pip install "smtplibaio\[proxy\]"'):
         SMTP(proxy="socks5://proxy.example")
     SMTP(proxy="http://proxy.example:3128")
+
+
+def test_nothing_secret_is_in_the_repr_of_a_proxy() -> None:
+    shown = repr(Endpoint(proxy=Proxy("http", "proxy.example", 3128, "me", "s3cret")))
+    assert "'http://proxy.example:3128', username='me'" in shown
+    assert "s3cret" not in shown
