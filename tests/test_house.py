@@ -30,8 +30,12 @@ ROOMS = [
     "services",
     "url",
     "smtp",
+<<<<<<< HEAD
     "once",
     "testing",
+=======
+    "pool",
+>>>>>>> ffb2094 (wip)
     "demo",
     "cli",
 ]

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .mail.mail import Mail
     from .mail.result import Outcome, SendResult
     from .once import send
+    from .pool.pool import SMTPPool
+    from .pool.statistics import PoolStatistics
     from .smtp import LMTP, SMTP, SMTP_SSL
     from .timeouts import Timeouts
 
@@ -53,6 +55,7 @@ __all__ = [
     "Notify",
     "Outcome",
     "Pipeline",
+    "PoolStatistics",
     "Reply",
     "SMTPArgumentError",
     "SMTPAuthenticationError",
@@ -65,6 +68,7 @@ __all__ = [
     "SMTPException",
     "SMTPLoginError",
     "SMTPNoRecipientError",
+    "SMTPPool",
     "SMTPProtocolError",
     "SMTPRecipientRefusedError",
     "SMTPTLSError",
@@ -94,8 +98,10 @@ _HOME = {
     "Notify": "grammar.parameters",
     "Outcome": "mail.result",
     "Pipeline": "client.pipeline",
+    "PoolStatistics": "pool.statistics",
     "Reply": "grammar.replies",
     "SMTP": "smtp",
+    "SMTPPool": "pool.pool",
     "SMTP_SSL": "smtp",
     "SendResult": "mail.result",
     "StartTLS": "client.config",

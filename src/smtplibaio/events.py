@@ -17,10 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .exceptions import SMTPException, printable
 from .grammar.replies import Reply
+
+if TYPE_CHECKING:
+    from .pool.statistics import PoolStatistics
 
 __all__ = [
     "Closed",
@@ -32,6 +35,7 @@ __all__ = [
     "MailEnded",
     "MailStarted",
     "Narrator",
+    "PoolChanged",
     "ReplyReceived",
     "TLSStarted",
     "listener_of",
@@ -202,6 +206,24 @@ class MailEnded(_OfConnection):
         return f"-- mail {self.mail_id}: {self.status}, {self.seconds:.3f} s"
 
 
+@dataclass(frozen=True, slots=True)
+class PoolChanged(_OfConnection):
+    """The sessions of a pool, or the callers that wait for one, have changed.
+
+    Attributes:
+        statistics: The figures of the moment.
+    """
+
+    statistics: PoolStatistics
+
+    def __str__(self) -> str:
+        now = self.statistics
+        return (
+            f"-- pool: {now.busy} busy, {now.idle} idle, {now.waiting} waiting, "
+            f"limit {now.limit}"
+        )
+
+
 Event = (
     Connected
     | TLSStarted
@@ -211,6 +233,7 @@ Event = (
     | Closed
     | MailStarted
     | MailEnded
+    | PoolChanged
 )
 
 Listener = Callable[[Event], object]

@@ -116,10 +116,12 @@ class SMTPException(Exception):
         is_transient: Whether the same call may succeed later.
         safe_to_retry: Whether it is certain that no server has accepted the mail.
             It is, for every exception but `SMTPDeliveryUnknownError`.
+        result: The verdicts on the mail that did arrive, where there are any.
     """
 
     is_transient: bool = False
     safe_to_retry: bool = True
+    result: SendResult | None = None
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(*(() if message is None else (message,)))

@@ -1,0 +1,326 @@
+"""The connections of a pool: opened, lent, taken back and closed, as `policy` says.
+
+Rules:
+
+1. Whatever happens is told to the policy; then its plan is carried out, in the same
+   step and without waiting.
+2. A connection is opened, put in order and closed in a task of its own: a caller that
+   is cancelled takes nothing with it.
+3. Giving a session back waits for nothing, so it cannot be cancelled.
+4. A session that was lent to a caller in the very step in which the caller was
+   cancelled goes to the next one.
+5. Everything belongs to the event loop and the process that used it first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from ..exceptions import SMTPConnectionError, SMTPException, again
+from ..smtp import SMTP
+from ..wire.protocol import SMTPProtocol
+from .policy import Member, Policy, Waiter
+from .splitting import Limits
+from .statistics import Tally
+
+__all__ = ["Connections"]
+
+#: Seconds for QUIT, or for RSET after a block of the caller's own commands.
+LAST_WORDS = 5.0
+
+
+class Connections:
+    """Carry out what a policy decides.
+
+    Attributes:
+        policy: The policy.
+        tally: The figures.
+        is_closing: Whether `close` was called.
+        at_closing: What is called then.
+
+    Args:
+        policy: The policy.
+        make: Makes a client that is not connected.
+        on_change: Called when the sessions or those who wait may have changed.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        make: Callable[[], SMTP],
+        on_change: Callable[[], object] | None = None,
+    ) -> None:
+        self.policy = policy
+        self.tally = Tally()
+        self.is_closing = False
+        self.at_closing: set[Callable[[], object]] = set()
+        self._make = make
+        self._on_change = on_change
+        self._loop: asyncio.AbstractEventLoop
+        self._pid = 0  # as long as no loop has used the pool
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._under_way = 0
+        self._is_broken_off = False
+        self._is_drained: asyncio.Event
+        self._closing: asyncio.Event
+
+    # Whose pool it is
+
+    def bind(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the pool, which is the running one.
+
+        Raises:
+            SMTPConnectionError: Another loop or another process has the pool.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._pid:
+            self._loop, self._pid = loop, os.getpid()
+            self._is_drained, self._closing = asyncio.Event(), asyncio.Event()
+        if self._pid != os.getpid():
+            raise SMTPConnectionError(
+                "the pool belongs to the parent process; make one after the fork"
+            )
+        if self._loop is not loop:
+            raise SMTPConnectionError(
+                "the pool belongs to another event loop; make one for each loop"
+            )
+        return loop
+
+    def check(self) -> None:
+        """Refuse what cannot begin any more.
+
+        Raises:
+            SMTPConnectionError: The pool is closed, or belongs to others.
+        """
+        self.bind()
+        if self.is_closing:
+            raise SMTPConnectionError("the pool is closed")
+
+    def begin(self) -> None:
+        """Count an operation in, so that closing waits for it; see `check`."""
+        self.check()
+        self._under_way += 1
+
+    def end(self) -> None:
+        """Count an operation out."""
+        self._under_way -= 1
+        if self.is_closing:
+            self._act()
+
+    # Lending
+
+    async def acquire(
+        self,
+        *,
+        is_mail: bool = True,
+        domains: frozenset[str] = frozenset(),
+        owner: object = None,
+    ) -> Member:
+        """Wait for a session; `release` gives it back.
+
+        Raises:
+            Exception: No session could be opened, and none is there.
+        """
+        loop = self.bind()
+        if self._is_broken_off:
+            raise SMTPConnectionError("the pool is closed")
+        answer: asyncio.Future[Member] = loop.create_future()
+        waiter = Waiter(answer, is_mail, domains, owner)
+        self.policy.waiters.append(waiter)
+        self._act()
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            was_waiting = self.policy.given_up(waiter)
+            is_answered = answer.done() and not answer.cancelled()
+            if not was_waiting and is_answered and answer.exception() is None:
+                self.policy.not_used(answer.result(), waiter, loop.time())
+            self._act()
+            raise
+
+    def mail_failed(self, member: Member, error: Exception) -> bool:
+        """Tell the policy of a mail that failed; see `Policy.mail_failed`."""
+        self.tally.failed(error)
+        return self.policy.mail_failed(member, error, self._now())
+
+    def release(self, member: Member) -> None:
+        """Take a session back, or what is left of it."""
+        if self._stands(member):
+            self.policy.given_back(member, self._now())
+        else:
+            self.policy.closed(member)
+        self._act()
+
+    def release_in_order(self, member: Member) -> None:
+        """Take a session back that had commands of the caller's own."""
+        member.holder = None
+        if self._stands(member):
+            self.spawn(self._put_in_order(member))
+        elif member.client.is_connected:  # again, and not by us
+            self.spawn(self._close(member))
+        else:
+            self.release(member)
+
+    async def _put_in_order(self, member: Member) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await member.client.rset()
+        except (SMTPException, TimeoutError):
+            await member.client.close()
+        finally:
+            self.release(member)
+
+    def _stands(self, member: Member) -> bool:
+        # The caller of a block may have closed the client, and opened it again.
+        return _protocol_of(member.client) is member.protocol
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait before the next attempt; say whether there may be one.
+
+        Nothing is tried again once the pool is being closed.
+        """
+        if self.is_closing:
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    # Carrying out the plan
+
+    def _now(self) -> float:
+        return self._loop.time()
+
+    def _act(self) -> None:
+        plan = self.policy.plan(self._now())
+        for waiter in plan.fail:
+            error = plan.error
+            waiter.answer.set_exception(
+                again(error) if isinstance(error, SMTPException) else error
+            )
+        for waiter, member in plan.lend:
+            waiter.answer.set_result(member)
+        for member in plan.close:
+            self.spawn(self._close(member))
+        for member in plan.open:
+            member.client = self._make()
+            self.spawn(self._open(member))
+        self._wake_at(plan.look_again)
+        if self.is_closing and not (self.policy.members or self._under_way):
+            self._is_drained.set()
+        if self._on_change is not None:
+            self._on_change()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something in a task of its own, which closing waits for."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _wake_at(self, when: float) -> None:
+        # A timer that is too early costs a look; a new timer for each mail costs more.
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if when != float("inf"):
+            self._timer = self._loop.call_at(when, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._act()
+
+    async def _open(self, member: Member) -> None:
+        client = member.client
+        try:
+            await client.connect()
+            await client.ehlo_or_helo_if_needed()
+            protocol = member.protocol = _protocol_of(client)
+            if protocol is None:
+                raise SMTPConnectionError("the server ended the session after EHLO")
+        except Exception as exc:
+            await client.close()
+            self.tally.failed(exc)
+            self.policy.opening_failed(member, exc, self._now())
+        except asyncio.CancelledError:
+            await client.close()
+            self.policy.closed(member)
+            self._act()
+            raise
+        else:
+            self.tally.connects += 1
+            self.policy.opened(member, Limits.of(client.extensions), self._now())
+            protocol.is_lost.add_done_callback(lambda _: self._lost(member))
+        self._act()
+
+    def _lost(self, member: Member) -> None:
+        """Evict a session that the server has ended while it idled."""
+        if member.state == "idle":
+            self.policy.lost(member, member.protocol.cause, self._now())
+            self._act()
+
+    async def _close(self, member: Member) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await member.client.quit()
+        except (SMTPException, TimeoutError):
+            pass
+        finally:
+            await member.client.close()
+            self.policy.closed(member)
+            self._act()
+
+    # The end
+
+    async def close(self, timeout: float | None) -> None:
+        """Wait until nothing is under way, and close every connection."""
+        self.bind()
+        task = asyncio.current_task()
+        if any(member.holder is task for member in self.policy.members):
+            raise SMTPConnectionError(
+                "close() would wait for this very task, which has a session of the "
+                "pool; leave the block of session() first"
+            )
+        self.is_closing = self.policy.is_closing = True
+        self._closing.set()
+        for callback in [*self.at_closing]:
+            callback()
+        self._act()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._is_drained.wait()
+        except TimeoutError:
+            await self._break_off()
+        except asyncio.CancelledError:
+            await self._break_off()
+            raise
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _break_off(self) -> None:
+        """Close every connection, whatever is under way: that fails, then."""
+        self._is_broken_off = True
+        for waiter in self.policy.waiters:
+            if not waiter.answer.done():
+                waiter.answer.set_exception(SMTPConnectionError("the pool is closed"))
+        self.policy.waiters.clear()
+        for member in self.policy.members:
+            self.spawn(member.client.close())
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def _protocol_of(client: SMTP) -> SMTPProtocol | None:
+    transport = client.transport
+    if transport is None:
+        return None
+    return cast(SMTPProtocol, transport.get_protocol())

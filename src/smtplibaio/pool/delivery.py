@@ -1,0 +1,217 @@
+"""One mail on its way: what is left of it, what became of it, and whether to go on.
+
+Rules:
+
+1. Only what is certain not to have been accepted (`safe_to_retry`) and may succeed
+   later (`is_transient`) is tried again; a mail that may have been accepted never is.
+2. Where some recipients are accepted, those that the server refused are the caller's to
+   see, whatever the reply.
+3. Recipients that are too many for one transaction go into the next one, but with
+   `all_or_nothing`. There is one result: `.reply` is the last one that accepted.
+4. What was accepted in an earlier transaction is never sent again. Where a later one
+   fails for another reason than a refusal, `.result` of the error has what was
+   accepted.
+5. A session that was of no use before MAIL costs no attempt, once for each attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+from ..exceptions import (
+    SMTPArgumentError,
+    SMTPCommandFailedError,
+    SMTPDeliveryUnknownError,
+    SMTPException,
+    SMTPNoRecipientError,
+    SMTPRecipientRefusedError,
+    without_frames,
+)
+from ..grammar.replies import Reply
+from ..mail.mail import Mail, Status
+from ..mail.result import SendResult
+from .repeatable import Repeatable
+from .splitting import Limits, domain_of, is_one_too_many, next_recipients
+
+__all__ = ["Delivery"]
+
+_REFUSALS = (SMTPCommandFailedError, SMTPNoRecipientError, SMTPRecipientRefusedError)
+
+
+class Delivery:
+    """One mail on its way.
+
+    Attributes:
+        mail: The mail, as the caller gave it.
+        is_over: Whether nothing more is to be done.
+        tries: The attempts that have failed, since the last transaction that succeeded.
+        error: Why it failed, once it is over.
+        failure: Why the last attempt failed, where another one follows.
+        result: What was accepted, and who was refused; None where nothing was accepted.
+
+    Args:
+        mail: The mail.
+        attempts: The attempts that it has.
+    """
+
+    def __init__(self, mail: Mail, attempts: int) -> None:
+        self.mail = mail
+        self.is_over = False
+        self.tries = 0
+        self.error: Exception | None = None
+        self.failure: Exception | None = None
+        self.result: SendResult | None = None
+        self._attempts = attempts
+        self._content = Repeatable(mail.message)
+        self._frozen = _frozen(mail, self._content.message)
+        self._left: dict[str, str] | None = None  # None as long as nobody has counted
+        self._now: list[str] = []  # the recipients of the transaction that is under way
+        self._was_replaced = False
+
+    # What is sent
+
+    def domains(self) -> frozenset[str]:
+        """Return the domains of the recipients that are left."""
+        return frozenset(map(domain_of, self._recipients().values()))
+
+    def _recipients(self) -> dict[str, str]:
+        if self._left is None:
+            try:
+                envelope = self._frozen.envelope()
+            except SMTPArgumentError:
+                return {}  # which the client will say as well, and better
+            self._left = dict(envelope.recipients)
+            if self._frozen.sender is None:
+                # With recipients of its own, a mail has to say who sends it, too.
+                self._frozen = replace(self._frozen, sender=envelope.sender)
+        return self._left
+
+    def part(self, limits: Limits, used: set[str]) -> Mail | None:
+        """Return what goes into one transaction, and note its recipients' domains.
+
+        Args:
+            limits: The limits of the session.
+            used: The domains that the session has had.
+
+        Returns:
+            The mail, with those recipients; None where the session can take none.
+        """
+        may_split = self._content.can_be_read_twice() and not self.mail.all_or_nothing
+        is_limited = limits.recipients is not None or limits.domains is not None
+        if self._left is None and not (is_limited and may_split):
+            return self._frozen
+        left = self._recipients()
+        if not left:
+            return self._frozen
+        self._now = next_recipients(left, limits, used) if may_split else [*left]
+        if not self._now:
+            return None
+        used.update(domain_of(left[name]) for name in self._now)
+        orcpt = self._frozen.orcpt
+        if orcpt is not None:
+            orcpt = {name: orcpt[name] for name in self._now if name in orcpt}
+        return replace(self._frozen, recipients=self._now, orcpt=orcpt)
+
+    # What became of it
+
+    def accepted(self, result: SendResult) -> None:
+        """Take note that the server accepted a transaction."""
+        self.tries = 0
+        self._was_replaced = False
+        self.failure = None
+        too_many = [name for name, reply in result.items() if is_one_too_many(reply)]
+        if self.result is None:
+            self.result = result
+        else:
+            self.result = SendResult(self.result.replies | result.replies, result.reply)
+        is_all = (self._left is None and not too_many) or self.mail.all_or_nothing
+        if is_all or not self._content.rewind():
+            self.is_over = True
+            return
+        left = self._recipients()
+        for name in result.replies:
+            if name not in too_many:
+                del left[name]
+        self.is_over = not left
+
+    def failed(self, error: Exception, *, is_free: bool = False) -> None:
+        """Take note that a transaction failed, or that there was no session for it.
+
+        Args:
+            error: Why.
+            is_free: Whether it was the session that was of no use, before MAIL.
+        """
+        if (
+            isinstance(error, SMTPException)
+            and error.safe_to_retry
+            and error.is_transient
+        ):
+            if is_free and not self._was_replaced and self._content.rewind():
+                self._was_replaced = True
+                self.failure = None
+                return
+            self._was_replaced = False
+            self.tries += 1
+            if self.tries < self._attempts and self._content.rewind():
+                self.failure = without_frames(error)
+                return
+        self.end(error)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the last failure cost no attempt."""
+        return self._was_replaced and not self.is_over
+
+    def end(self, error: Exception) -> None:
+        """Take note that nothing more is done, because of an error."""
+        self.is_over = True
+        self.failure = None
+        verdicts = {} if self.result is None else self._verdicts_of(error)
+        if not verdicts:
+            self.error = error
+            if isinstance(error, SMTPException) and error.result is not None:
+                verdicts = error.result.replies
+        if self.result is not None:
+            self.result = SendResult(self.result.replies | verdicts, self.result.reply)
+            if isinstance(self.error, SMTPException):
+                self.error.result = self.result
+
+    def _verdicts_of(self, error: Exception) -> dict[str, Reply]:
+        if isinstance(error, SMTPNoRecipientError):
+            return error.refused
+        if isinstance(error, SMTPCommandFailedError):
+            reply = error.reply or Reply(error.code, error.message)
+            return dict.fromkeys(self._now, reply)
+        return {}
+
+    # What the caller is told
+
+    def settle(self) -> SendResult:
+        """Return the result, or raise why there is none."""
+        if self.error is not None:
+            raise self.error
+        return cast(SendResult, self.result)
+
+    @property
+    def status(self) -> Status:
+        """What became of the mail, as `Outcome` names it."""
+        if isinstance(self.error, SMTPDeliveryUnknownError):
+            return "unknown"
+        if self.result is not None:
+            is_whole = self.error is None and not self.result
+            return "accepted" if is_whole else "partial"
+        return "refused" if isinstance(self.error, _REFUSALS) else "not sent"
+
+
+def _frozen(mail: Mail, message: object) -> Mail:
+    """Return a mail that says the same as often as it is asked."""
+    once = {
+        name: tuple(value)
+        for name in ("recipients", "mail_options", "rcpt_options", "notify")
+        if isinstance(value := getattr(mail, name), Iterator)
+    }
+    if not once and message is mail.message:
+        return mail
+    return replace(mail, message=message, **once)  # type: ignore[arg-type]  # their names

@@ -1,0 +1,419 @@
+"""The rules of a pool: which sessions to close, to open, to lend, and to whom.
+
+`Policy.plan` is the one place that decides. It is told the time, waits for nothing, and
+returns what is to be done; whatever happens is told to the policy first, and then it is
+asked for its plan again.
+
+Rules:
+
+1. No more connections than the size of the pool exist at any time: those that are being
+   opened and those that are being closed count.
+2. Callers get sessions in the order in which they came.
+3. The session that was used last is used next, so that those nobody needs grow old.
+4. A session is closed when it has had its mails (`max_messages`, MAILMAX of RFC 9422,
+   or what was learnt of the server), is too old, idles too long, or is one too many.
+5. While connections fail, they are tried one at a time, and with pauses. Callers wait
+   through a pause; if a connection fails and no other stands, all who wait are told.
+6. A session that ended without a word takes those with it that have idled longer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import random
+from typing import Any, Literal
+
+from ..exceptions import SMTPConnectionError, SMTPConnectionLostError
+from . import signs
+from .backoff import Backoff
+from .learning import SessionLength
+from .rate import Rate
+from .splitting import Limits
+
+__all__ = ["Member", "Plan", "Policy", "Rules", "Waiter"]
+
+#: Seconds of idling after which the end of a session says nothing about how many mails
+#: the server takes in one.
+IDLE_FOR_LEARNING = 10.0
+
+#: Seconds within which a server that has had enough of a session ends it by itself.
+AT_ONCE = 1.0
+
+_NEVER = float("inf")
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the caller wants of the pool; see `SMTPPool`."""
+
+    size: int
+    max_messages: int | None
+    max_age: float | None
+    max_idle: float | None
+    rate: float | None
+    backoff: float
+    backoff_max: float
+
+
+@dataclass(eq=False, slots=True)
+class Member:
+    """One connection of the pool.
+
+    Attributes:
+        state: What it does now.
+        client: Its client.
+        protocol: The connection that the client had when it was opened.
+        limits: What its server announced.
+        opened_at: When it was opened.
+        idle_since: When it was given back.
+        idled: Seconds that it had idled when it was lent.
+        ends_at: When it is to be closed, if it idles until then.
+        mails: The mails that it has begun.
+        answered: The mails that its server has judged.
+        domains: The domains of the recipients that it has had, if somebody counts.
+        is_trial: Whether it goes on beyond the number of mails that was learnt.
+        is_spent: Whether it is of no more use.
+        holder: Who uses it, where that matters.
+    """
+
+    state: Literal["opening", "idle", "busy", "closing"] = "opening"
+    client: Any = None
+    protocol: Any = None
+    limits: Limits = NO_LIMITS
+    opened_at: float = 0.0
+    idle_since: float = 0.0
+    idled: float = 0.0
+    ends_at: float = _NEVER
+    mails: int = 0
+    answered: int = 0
+    domains: set[str] = field(default_factory=set)
+    is_trial: bool = False
+    is_spent: bool = False
+    holder: object = None
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A caller that waits for a session.
+
+    Attributes:
+        answer: The future that the caller waits on.
+        is_mail: Whether it sends a mail, which `rate` counts.
+        domains: The domains of its recipients, where the server limits them.
+        owner: For whom it waits, where several wait for the same.
+    """
+
+    answer: Any
+    is_mail: bool = True
+    domains: frozenset[str] = frozenset()
+    owner: object = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be done now.
+
+    Attributes:
+        close: Connections to be closed.
+        open: Connections to be opened.
+        lend: Callers that get a session, each with it.
+        fail: Callers that get an error instead.
+        error: That error.
+        look_again: When to ask again, if nothing happens before.
+    """
+
+    close: list[Member] = field(default_factory=list)
+    open: list[Member] = field(default_factory=list)
+    lend: list[tuple[Waiter, Member]] = field(default_factory=list)
+    fail: list[Waiter] = field(default_factory=list)
+    error: Exception | None = None
+    look_again: float = _NEVER
+
+
+class Policy:
+    """The members of a pool, and who waits for them.
+
+    Attributes:
+        members: The connections.
+        waiters: The callers that wait, in their order.
+        is_closing: Whether the pool is being closed.
+        counts_domains: Whether the server limits the domains of a session.
+
+    Args:
+        rules: What the caller wants.
+        jitter: See `backoff.pause`.
+    """
+
+    def __init__(self, rules: Rules, jitter: Callable[[], float] = random) -> None:
+        self.members: list[Member] = []
+        self.waiters: deque[Waiter] = deque()
+        self.is_closing = False
+        self.counts_domains = False
+        self.backoff = Backoff(rules.size, rules.backoff, rules.backoff_max, jitter)
+        self.length = SessionLength()
+        self.rate = Rate(rules.rate)
+        self._rules = rules
+        self._failure: Exception | None = None
+
+    def count(self, *states: str) -> int:
+        """Count the members in these states."""
+        return sum(member.state in states for member in self.members)
+
+    # The plan
+
+    def plan(self, now: float) -> Plan:
+        """Decide what is to be done now."""
+        plan = Plan()
+        self.backoff.grow(now)
+        while self.waiters and self.waiters[0].answer.done():
+            self.waiters.popleft()
+        plan.error, self._failure = self._failure, None
+        self._close(now, plan)
+        if self.waiters:
+            self._lend(now, plan)
+        if self.waiters:
+            self._give_up(now, plan)
+        if self.waiters:
+            self._open(now, plan)
+        self._look_again(now, plan)
+        return plan
+
+    def _close(self, now: float, plan: Plan) -> None:
+        idle = [member for member in self.members if member.state == "idle"]
+        if not idle:
+            return
+        idle.sort(key=lambda member: member.idle_since)
+        too_many = self.count("opening", "idle", "busy") - self.backoff.limit
+        is_over = self.is_closing and not self.waiters
+        for member in idle:
+            if is_over or too_many > 0 or member.ends_at <= now:
+                too_many -= 1
+                self._retire(member, plan)
+
+    @staticmethod
+    def _retire(member: Member, plan: Plan) -> None:
+        member.state = "closing"
+        plan.close.append(member)
+
+    def _rest(self, member: Member) -> None:
+        """Have a session idle, and note when that ends."""
+        member.state = "idle"
+        if member.is_spent or self.room_of(member) <= 0:
+            member.ends_at = -_NEVER
+            return
+        max_age, max_idle = self._rules.max_age, self._rules.max_idle
+        member.ends_at = min(
+            _NEVER if max_age is None else member.opened_at + max_age,
+            _NEVER if max_idle is None else member.idle_since + max_idle,
+        )
+
+    def room_of(self, member: Member) -> float:
+        """Count the mails that a session may still have."""
+        learnt = None if member.is_trial else self.length.limit
+        limits = (self._rules.max_messages, member.limits.mails, learnt)
+        most = min((limit for limit in limits if limit is not None), default=_NEVER)
+        return most - member.mails
+
+    def _lend(self, now: float, plan: Plan) -> None:
+        if now < self.backoff.sending.opens_at:
+            return
+        idle = [member for member in self.members if member.state == "idle"]
+        idle.sort(key=lambda member: member.idle_since)
+        while self.waiters and idle:
+            waiter = self.waiters[0]
+            if waiter.answer.done():
+                self.waiters.popleft()
+                continue
+            suited = [each for each in idle if suits(each, waiter.domains)]
+            if not suited:
+                if self._free_places() <= 0:  # the oldest makes room for a new one
+                    self._retire(idle[0], plan)
+                return
+            if waiter.is_mail and not self.rate.take(now):
+                return
+            self.waiters.popleft()
+            idle.remove(suited[-1])
+            self._lent(suited[-1], now)
+            plan.lend.append((waiter, suited[-1]))
+
+    @staticmethod
+    def _lent(member: Member, now: float) -> None:
+        member.state = "busy"
+        member.idled = now - member.idle_since
+
+    def _free_places(self) -> int:
+        return min(
+            self.backoff.limit - self.count("opening", "idle", "busy"),
+            self._rules.size - len(self.members),
+        )
+
+    def _open(self, now: float, plan: Plan) -> None:
+        gate = self.backoff.opening
+        if now < max(gate.opens_at, self.backoff.sending.opens_at):
+            return
+        head = self.waiters[0]
+        usable = sum(
+            member.state == "idle" and suits(member, head.domains)
+            for member in self.members
+        )
+        wanted = len(self.waiters) - usable - self.count("opening")
+        if gate.failures or self._rules.rate is not None:
+            wanted = min(wanted, 1 - self.count("opening") - usable)
+        for _ in range(min(wanted, self._free_places())):
+            member = Member()
+            self.members.append(member)
+            plan.open.append(member)
+
+    def _give_up(self, now: float, plan: Plan) -> None:
+        """Fail those who wait, where no session is to be hoped for."""
+        gates = self.backoff.opening, self.backoff.sending
+        is_paused = any(now < gate.opens_at for gate in gates)
+        if self.is_closing and is_paused and not self.count("opening", "busy"):
+            plan.error = plan.error or SMTPConnectionError(
+                "the pool is closed while the server refuses connections or mails"
+            )
+        if plan.error is not None:
+            plan.fail = [w for w in self.waiters if not w.answer.done()]
+            self.waiters.clear()
+
+    def _look_again(self, now: float, plan: Plan) -> None:
+        moments = [m.ends_at for m in self.members if m.state == "idle"]
+        if self.waiters:
+            moments += [
+                self.rate.ready_at,
+                self.backoff.opening.opens_at,
+                self.backoff.sending.opens_at,
+                self.backoff.grows_at,
+            ]
+        plan.look_again = min((m for m in moments if m > now), default=_NEVER)
+
+    # What has happened
+
+    def opened(self, member: Member, limits: Limits, now: float) -> None:
+        """Take note that a connection was opened."""
+        member.limits = limits
+        member.opened_at = member.idle_since = now
+        member.is_trial = self.length.is_trial()
+        self._rest(member)
+        self.counts_domains = limits.domains is not None
+        self.backoff.opening.succeeded()
+
+    def opening_failed(self, member: Member, error: Exception, now: float) -> None:
+        """Take note that a connection could not be opened."""
+        self.members.remove(member)
+        if signs.is_about_load(error):
+            self.backoff.connect_refused(now)
+        else:
+            self.backoff.connect_failed(now)
+        if not self.count("opening", "idle", "busy"):
+            self._failure = error
+
+    def closed(self, member: Member) -> None:
+        """Take note that a connection exists no more."""
+        self.members.remove(member)
+
+    def lost(self, member: Member, error: Exception | None, now: float) -> None:
+        """Take note that the server ended a session that idled.
+
+        Args:
+            member: The session.
+            error: Why it ended; a farewell 421 that is about the load counts.
+            now: The time.
+        """
+        self.members.remove(member)
+        if error is None:
+            return
+        if any(reply.enhanced == (4, 3, 2) for _, reply in signs.said(error)):
+            self.backoff.mail_refused(now)
+        elif (
+            member.answered
+            and now - member.idle_since < AT_ONCE
+            and signs.had_enough(error)
+        ):
+            self._learn(member.answered)
+
+    def _learn(self, mails: int) -> None:
+        self.length.ended_after(mails)
+        for member in self.members:
+            if member.state == "idle":
+                self._rest(member)
+
+    def given_up(self, waiter: Waiter) -> bool:
+        """Take note that a caller has gone; say whether it was still waiting."""
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+            return True
+        return False
+
+    def given_back(self, member: Member, now: float) -> None:
+        """Take note that a session is not in use any more, and stands."""
+        member.idle_since = now
+        self._rest(member)
+
+    def not_used(self, member: Member, waiter: Waiter, now: float) -> None:
+        """Take note that a session was lent to somebody who has gone."""
+        if waiter.is_mail:
+            self.rate.give_back()
+        self.given_back(member, now - member.idled)
+
+    def mail_accepted(self, member: Member) -> None:
+        """Take note that the server accepted a mail."""
+        member.answered += 1
+        self.length.took(member.answered)
+        self.backoff.sending.succeeded()
+
+    def mail_failed(self, member: Member, error: Exception, now: float) -> bool:
+        """Take note that a mail failed.
+
+        Returns:
+            Whether it was the session that was of no use, before MAIL, so that another
+            session may have the mail as if nothing had happened.
+        """
+        if member.is_spent:  # those behind the first in a run
+            return True
+        before = member.answered
+        was_kept = before > 0 or member.idled > AT_ONCE
+        if not (was_kept and _came_before_mail(error)):
+            member.answered += 1
+            if signs.is_about_load(error):
+                self.backoff.mail_refused(now)
+            return False
+        member.is_spent = True
+        if before and member.idled < IDLE_FOR_LEARNING and signs.had_enough(error):
+            self._learn(before)
+        if signs.is_about_load(error) and not signs.is_only_enough(error):
+            self.backoff.mail_refused(now)
+        if not any(signs.said(error)):
+            self._suspect_older(member)
+        return True
+
+    def _suspect_older(self, than: Member) -> None:
+        for member in self.members:
+            if member.state == "idle" and member.idle_since <= than.idle_since:
+                member.is_spent = True
+                self._rest(member)
+
+    def is_wanted(self, owner: object) -> bool:
+        """Say whether somebody else waits for a session than this owner."""
+        return any(waiter.owner is not owner for waiter in self.waiters)
+
+
+def suits(member: Member, domains: frozenset[str]) -> bool:
+    """Say whether a session can have a mail for one of these domains (RFC 9422)."""
+    most = member.limits.domains
+    if most is None or not domains or len(member.domains) < most:
+        return True
+    return not domains.isdisjoint(member.domains)
+
+
+def _came_before_mail(error: Exception) -> bool:
+    if isinstance(error, SMTPConnectionLostError):
+        return True
+    return any(
+        command == "MAIL" and signs.is_enough_reply(command, reply)
+        for command, reply in signs.said(error)
+    )

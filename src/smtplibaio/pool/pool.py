@@ -1,0 +1,374 @@
+"""The pool, as its caller sees it.
+
+Rules:
+
+1. A pool is made without a loop, connects when it is first needed, and belongs from
+   then on to the loop and the process that used it.
+2. What happens to a mail is decided by its `Delivery`; which session it gets, by the
+   `Policy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import fields
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from ..content.forms import Message
+from ..events import Listener, PoolChanged
+from ..exceptions import SMTPArgumentError
+from ..mail.mail import Mail, Outcome
+from ..mail.result import SendResult
+from ..smtp import SMTP, SMTP_SSL
+from .backoff import pause
+from .connections import Connections
+from .delivery import Delivery
+from .policy import Policy, Rules
+from .spreading import Spread, SpreadOutcomes
+from .statistics import PoolStatistics
+
+__all__ = ["SMTPPool"]
+
+_PARAMETERS = [each.name for each in fields(Mail)]
+
+
+class SMTPPool:
+    """The sessions of a service with one server: one object for the life of a service.
+
+    `async with SMTPPool(...) as pool` closes it at the end, when everything that was
+    begun is finished. Every method can be called from many tasks at once. Nothing is
+    opened before it is needed.
+
+    A session that has ended, or is refused before MAIL, is replaced without a word. A
+    mail that was certainly not accepted, and may be later, is sent again, `attempts`
+    times at most; a mail that may have been accepted never is. Recipients that are too
+    many for one transaction (RCPTMAX of RFC 9422, or 452 4.5.3 from the server) go into
+    further transactions, but with `all_or_nothing`, or where the content can be read
+    only once.
+
+    Where the server says that it has too much to do, the pool halves the number of its
+    connections and pauses for `backoff` seconds, then for twice as long each time, up
+    to `backoff_max`; a random part of up to half of each pause is left out. Every 30
+    seconds without such a refusal it allows one connection more, up to `size`. That is
+    what it does after a 421 or 4.3.2 wherever it comes, after 432 or 4.7.x to the
+    connection or to MAIL, and after 454 to AUTH.
+
+    Args:
+        hostname: As for `SMTP`, as every option that is not named here.
+        port: The TCP port; None for 25, with `tls` 465, or what `client` has.
+        size: The most connections at any time; those that are being opened or closed
+            count.
+        max_messages: The mails after which a session is closed; None for no limit. Each
+            transaction counts, and a block of `session()` counts as one mail.
+        max_age: The seconds after which a session is not used again; None for no limit.
+        max_idle: The seconds after which a session that nobody uses is closed; None for
+            no limit.
+        rate: The most mails a second, without bursts; None for no limit. Each
+            transaction counts.
+        tls: Whether TLS is there from the first octet on (port 465).
+        attempts: The attempts that a mail has, the first counted.
+        client: The class of the clients, such as `LMTP`; None for `SMTP`.
+        backoff: The seconds before a second attempt, doubled each time.
+        backoff_max: The most seconds before a further attempt.
+        on_event: Called with the events of all sessions, and with `PoolChanged`.
+
+    Raises:
+        SMTPArgumentError: A value is not valid.
+    """
+
+    def __init__(
+        self,
+        hostname: str = "localhost",
+        port: int | None = None,
+        *,
+        size: int = 10,
+        max_messages: int | None = 100,
+        max_age: float | None = 300.0,
+        max_idle: float | None = 60.0,
+        rate: float | None = None,
+        tls: bool = False,
+        attempts: int = 3,
+        client: type[SMTP] | None = None,
+        backoff: float = 1.0,
+        backoff_max: float = 300.0,
+        on_event: Listener | None = None,
+        **options: Any,
+    ) -> None:
+        _check_count("size", size)
+        _check_count("attempts", attempts)
+        if max_messages is not None:
+            _check_count("max_messages", max_messages)
+        for name, seconds in (("max_age", max_age), ("max_idle", max_idle)):
+            if seconds is not None:
+                _check_seconds(name, seconds)
+        _check_seconds("backoff", backoff)
+        _check_seconds("backoff_max", backoff_max)
+        if options.get("sock") is not None:
+            raise SMTPArgumentError(
+                "sock is one connection, and a pool opens several: give hostname or "
+                "path instead"
+            )
+        make = _maker(client, hostname, port, tls=tls, on_event=on_event, **options)
+        make()  # what is wrong with the options shows now
+        rules = Rules(size, max_messages, max_age, max_idle, rate, backoff, backoff_max)
+        self._size = size
+        self._attempts = attempts
+        self._pause_after = partial(pause, backoff, backoff_max)
+        self._on_event = on_event
+        self._told = PoolStatistics(limit=size)
+        changed = None if on_event is None else self._tell
+        self._connections = Connections(Policy(rules), make, changed)
+
+    # Sending
+
+    async def sendmail(
+        self,
+        sender: object,
+        recipients: object,
+        message: Message,
+        mail_options: Iterable[str] | None = (),
+        rcpt_options: Iterable[str] | None = (),
+    ) -> SendResult:
+        """Send a message on one of the sessions; see `SMTP.sendmail`.
+
+        Returns:
+            One result, also where there were several transactions: its `.reply` and
+            `.queue_id` are the last that accepted.
+
+        Raises:
+            SMTPException: As `SMTP.sendmail` and `SMTP.connect`, when the attempts are
+                used up. Where an earlier transaction accepted the mail for some of the
+                recipients, `.result` says for which; do not send the whole again.
+            SMTPConnectionError: The pool is closed, or belongs to another loop or
+                process.
+        """
+        return await self._send(
+            Mail(message, sender, recipients, mail_options, rcpt_options)
+        )
+
+    send_mail = sendmail
+
+    async def send_message(
+        self,
+        message: Message,
+        sender: object = None,
+        recipients: object = None,
+        **parameters: Any,
+    ) -> SendResult:
+        """Send a message to those whom it names; see `SMTP.send_message`.
+
+        Args:
+            message: As for `SMTP.send_message`.
+            sender: None for the one that the message names.
+            recipients: None for those that the message names.
+            parameters: As for `SMTP.send_message`.
+
+        Raises:
+            SMTPException: As `sendmail` and `SMTP.send_message`.
+        """
+        return await self._send(Mail(message, sender, recipients, **parameters))
+
+    def send_many(
+        self,
+        messages: Iterable[Mail | Message] | AsyncIterable[Mail | Message],
+        *,
+        window: int = 1,
+    ) -> AsyncIterator[Outcome]:
+        """Send mails over all sessions: `async for outcome in pool.send_many(mails)`.
+
+        Outcomes come as they are known, not in the order of the mails; `outcome.mail`
+        says which mail it is. Failed mails are sent again as those of `sendmail`. No
+        more than `2 * size * (window + 1)` mails are taken before their outcomes are.
+        Leaving the loop finishes the mails that were begun, and begins no other.
+
+        Args:
+            messages: As for `SMTP.send_many`.
+            window: As for `SMTP.send_many`: how many mails may be on their way without
+                a reply on each connection.
+
+        Raises:
+            SMTPArgumentError: `messages` is not an iterable, or `window` not a number.
+            SMTPConnectionError: The pool is closed, or belongs to another loop or
+                process.
+            Exception: Whatever `messages` raises, or the content of a mail, when the
+                mails before have their outcomes.
+        """
+        _check_count("window", window)
+        return SpreadOutcomes(
+            Spread(
+                messages,
+                window,
+                self._size,
+                self._connections,
+                self._delivery,
+                self._pause_after,
+            )
+        )
+
+    def session(self) -> AbstractAsyncContextManager[SMTP]:
+        """Lend a session: `async with pool.session() as client`.
+
+        The client is connected and has said EHLO; it is the caller's until the end of
+        the block. A transaction that was begun is forgotten then, and a session that
+        has ended is replaced. After logging in as somebody else, end the block with
+        `await client.quit()`, for the session would keep that name.
+
+        Raises:
+            SMTPException: As `SMTP.connect`, where no session could be opened.
+            SMTPConnectionError: The pool is closed, or belongs to another loop or
+                process.
+        """
+        return self._session()
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[SMTP]:
+        connections = self._connections
+        connections.begin()
+        try:
+            member = await connections.acquire(is_mail=False)
+            member.mails += 1
+            member.holder = asyncio.current_task()
+            try:
+                yield member.client
+            finally:
+                connections.release_in_order(member)
+        finally:
+            connections.end()
+
+    async def _send(self, mail: Mail) -> SendResult:
+        connections = self._connections
+        connections.begin()
+        try:
+            delivery = self._delivery(mail)
+            while not delivery.is_over:
+                await self._try(delivery)
+                if (failure := delivery.failure) is not None:
+                    seconds = self._pause_after(delivery.tries)
+                    if not await connections.pause(seconds):
+                        delivery.end(failure)
+                    del failure  # as below
+        finally:
+            connections.end()
+        connections.tally.mail_ended(delivery.status)
+        try:
+            return delivery.settle()
+        finally:
+            del delivery  # it has the error, the error this frame, and the frame it
+
+    async def _try(self, delivery: Delivery) -> None:
+        """Make one transaction, or find out why not."""
+        connections = self._connections
+        policy = connections.policy
+        domains = delivery.domains() if policy.counts_domains else frozenset()
+        try:
+            member = await connections.acquire(domains=domains)
+        except Exception as exc:
+            self._failed(delivery, exc)
+            return
+        try:
+            part = delivery.part(member.limits, member.domains)
+            if part is None:
+                member.is_spent = True
+                return
+            member.mails += 1
+            values = {name: getattr(part, name) for name in _PARAMETERS}
+            result = await member.client.send_message(**values)
+        except Exception as exc:
+            is_free = connections.mail_failed(member, exc)
+            self._failed(delivery, exc, is_free=is_free)
+        else:
+            policy.mail_accepted(member)
+            delivery.accepted(result)
+        finally:
+            connections.release(member)
+
+    def _delivery(self, mail: Mail) -> Delivery:
+        return Delivery(mail, self._attempts)
+
+    def _failed(
+        self, delivery: Delivery, error: Exception, *, is_free: bool = False
+    ) -> None:
+        delivery.failed(error, is_free=is_free)
+        if not delivery.is_over:
+            self._connections.tally.goes_on(is_replaced=delivery.is_replaced)
+
+    # What can be seen of it
+
+    def statistics(self) -> PoolStatistics:
+        """Return the figures of the moment."""
+        policy = self._connections.policy
+        return self._connections.tally.with_sessions(
+            idle=policy.count("idle"),
+            busy=policy.count("busy"),
+            waiting=len(policy.waiters),
+            limit=policy.backoff.limit,
+        )
+
+    def _tell(self) -> None:
+        now = self.statistics()
+        if now != self._told and self._on_event is not None:
+            self._told = now
+            self._on_event(PoolChanged(now))
+
+    # The end
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Finish what was begun, and close every session.
+
+        Callers that wait for a session get it, unless the server refuses connections;
+        nothing is begun any more, and nothing is tried again. A cancelled `close()`
+        breaks off what is under way.
+
+        Args:
+            timeout: The seconds after which what is under way is broken off; None for
+                no limit but those of the sessions.
+
+        Raises:
+            SMTPConnectionError: This very task has a session of the pool, or the pool
+                belongs to another loop or process.
+        """
+        await self._connections.close(timeout)
+
+    async def __aenter__(self) -> Self:
+        self._connections.check()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _maker(
+    client: type[SMTP] | None,
+    hostname: str,
+    port: int | None,
+    *,
+    tls: bool,
+    **options: Any,
+) -> Callable[[], SMTP]:
+    """Return what makes the clients."""
+    kind = client or (SMTP_SSL if tls else SMTP)
+    if kind is SMTP_SSL and "tls_context" in options:
+        options["context"] = options.pop("tls_context")
+    if port is None:
+        return partial(kind, hostname, **options)
+    return partial(kind, hostname, port, **options)
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SMTPArgumentError(f"{name} is a number from 1 on, not {value!a}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not value >= 0:  # type: ignore[operator]  # a number, then
+        raise SMTPArgumentError(f"{name} is a number of seconds, not {value!a}")

@@ -1,0 +1,93 @@
+"""Which recipients of a mail go into one transaction (RFC 9422, RFC 5321 4.5.3.1.10).
+
+Rules:
+
+1. RCPTMAX counts the recipients of one transaction. RCPTDOMAINMAX counts the different
+   domains of all recipients of one session.
+2. The order of the recipients is kept, but for those whose domain has to wait.
+3. A recipient that the server refused as one too many is not refused: it goes into the
+   next transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from ..grammar.extensions import Extensions
+from ..grammar.replies import Reply
+
+__all__ = ["Limits", "domain_of", "is_one_too_many", "next_recipients"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits that a server announces with LIMITS (RFC 9422); None for no limit.
+
+    Attributes:
+        mails: Mails in a session (MAILMAX).
+        recipients: Recipients in a transaction (RCPTMAX).
+        domains: Domains of recipients in a session (RCPTDOMAINMAX).
+    """
+
+    mails: int | None = None
+    recipients: int | None = None
+    domains: int | None = None
+
+    @classmethod
+    def of(cls, extensions: Extensions) -> Limits:
+        """Read what a server announced."""
+        values = dict.fromkeys(("MAILMAX", "RCPTMAX", "RCPTDOMAINMAX"))
+        found: dict[str, int | None] = {**values}
+        for parameter in extensions.get("LIMITS", ()):
+            name, _, value = parameter.partition("=")
+            # RFC 9422 4: a number without a leading zero, of at most six digits.
+            if name.upper() in found and re.fullmatch(r"[1-9][0-9]{0,5}", value):
+                found[name.upper()] = int(value)
+        return cls(found["MAILMAX"], found["RCPTMAX"], found["RCPTDOMAINMAX"])
+
+
+def domain_of(mailbox: str) -> str:
+    """Return the domain of a mailbox in lower case; "" for "Postmaster"."""
+    return mailbox.rpartition("@")[2].lower() if "@" in mailbox else ""
+
+
+def next_recipients(
+    recipients: Mapping[str, str], limits: Limits, used: Collection[str]
+) -> list[str]:
+    """Choose the recipients of one transaction.
+
+    Args:
+        recipients: The name of each recipient that is left, and its mailbox.
+        limits: The limits of the session.
+        used: The domains of the recipients that the session has had.
+
+    Returns:
+        The names; an empty list where the session can take none of the domains.
+    """
+    most = len(recipients) if limits.recipients is None else limits.recipients
+    domains = set(used)
+    chosen: list[str] = []
+    for name, mailbox in recipients.items():
+        if len(chosen) == most:
+            break
+        domain = domain_of(mailbox)
+        is_full = limits.domains is not None and len(domains) >= limits.domains
+        if domain in domains or not is_full:
+            domains.add(domain)
+            chosen.append(name)
+    return chosen
+
+
+def is_one_too_many(reply: Reply) -> bool:
+    """Say whether a reply to RCPT only means that there were enough recipients.
+
+    That is 452 (RFC 5321 4.5.3.1.10), or 552 as older servers say it, unless its
+    enhanced code has another reason, and any 4yz with the enhanced code 4.5.3.
+    """
+    enhanced = reply.enhanced
+    if enhanced is None:
+        return reply.code in (452, 552)
+    is_about_number = enhanced[1:] == (5, 3)
+    return is_about_number and (reply.is_transient or reply.code == 552)

@@ -1,0 +1,313 @@
+"""Mails from one source over all sessions of a pool, and their outcomes as they come.
+
+Rules:
+
+1. Each session has its mails in a run (`SMTP.send_many`). The run ends when the session
+   has had enough mails, when somebody else waits for a session, or when there is
+   nothing to send at the moment.
+2. As many workers come for a session as there are mails that nobody else comes for, and
+   no more than there may be connections.
+3. When the iterator is left, no further mail is begun. Those that were begun are
+   finished, so that no session is broken off in the middle of a mail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, cast
+
+from ..exceptions import SMTPConnectionError, SMTPException, without_frames
+from ..mail.mail import Mail, Outcome
+from ..mail.result import SendResult
+from .connections import Connections
+from .delivery import Delivery
+from .policy import Member
+from .stock import Stock
+
+__all__ = ["Spread", "SpreadOutcomes"]
+
+
+class SpreadOutcomes(AsyncIterator[Outcome]):
+    """The outcomes of `SMTPPool.send_many`; nobody holding it means it was left.
+
+    Args:
+        spread: What sends the mails.
+    """
+
+    def __init__(self, spread: Spread) -> None:
+        self._spread = spread
+
+    def __aiter__(self) -> SpreadOutcomes:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, Outcome]:
+        return self._spread.next()
+
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """Leave the run."""
+        return self._spread.close()
+
+    def __del__(self) -> None:
+        self._spread.leave()  # `break` leaves the iterator without a word
+
+
+class Spread:
+    """Send the mails of one source over the sessions of a pool.
+
+    Args:
+        messages: See `SMTPPool.send_many`.
+        window: See `SMTPPool.send_many`.
+        size: The most sessions of the pool.
+        connections: The connections of the pool.
+        deliver: Makes a delivery of a mail.
+        pause_after: Returns the seconds to wait after so many failures in a row.
+
+    Raises:
+        SMTPArgumentError: `messages` is not an iterable of mails.
+    """
+
+    def __init__(
+        self,
+        messages: object,
+        window: int,
+        size: int,
+        connections: Connections,
+        deliver: Callable[[Mail], Delivery],
+        pause_after: Callable[[int], float],
+    ) -> None:
+        self._window = window
+        self._connections = connections
+        self._policy = connections.policy
+        self._pause_after = pause_after
+        most = 2 * size * (window + 1)
+        self._stock = Stock(messages, most, deliver, connections.spawn, self._on_news)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._out: deque[Outcome] = deque()
+        self._workers = 0
+        self._coming = 0  # workers that wait for a session
+        self._is_abandoned = False
+        self._is_left = False
+        self._is_waited_for = False
+        self._news: asyncio.Future[None] | None = None
+
+    # The caller's side
+
+    async def next(self) -> Outcome:
+        """Wait for the next outcome."""
+        if self._is_waited_for:
+            raise SMTPConnectionError("another task is waiting for the next outcome")
+        self._is_waited_for = True
+        try:
+            if self._loop is None:
+                self._connections.check()
+                self._connections.at_closing.add(self._on_closing)
+            self._loop = self._connections.bind()
+            self._staff()
+            while not self._out and not self._is_over:
+                self._news = self._loop.create_future()
+                await self._news
+            if not self._out:
+                await self._finish()
+            outcome = self._out.popleft()
+            self._stock.reported()
+            if not self._is_abandoned:
+                self._staff()
+            return outcome
+        finally:
+            self._is_waited_for = False
+            if self._is_abandoned:
+                self.leave()
+
+    @property
+    def _must_stop(self) -> bool:
+        return self._is_left or self._connections.is_closing
+
+    @property
+    def _is_over(self) -> bool:
+        if self._workers:
+            return False
+        return self._stock.is_at_end or (self._must_stop and self._stock.is_empty)
+
+    async def _finish(self) -> None:
+        is_complete = self._stock.is_at_end or self._is_left
+        self._is_abandoned = True
+        await self._stock.close()
+        error, self._stock.error = self._stock.error, None
+        if error is not None:
+            raise error
+        if not is_complete:
+            raise SMTPConnectionError("the pool was closed before the last mail")
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Leave the run, and wait until its source has been left.
+
+        Raises:
+            SMTPConnectionError: Another task is waiting for the next outcome.
+        """
+        if self._is_waited_for:
+            raise SMTPConnectionError("another task is waiting for the next outcome")
+        self.leave()
+        await self._stock.close()
+
+    def leave(self) -> None:
+        """Begin no further mail, once the outcome that is waited for is there."""
+        self._is_abandoned = True
+        if self._is_waited_for:
+            return
+        self._is_left = True
+        self._out.clear()
+        if self._loop is not None and not self._loop.is_closed():
+            self._connections.at_closing.discard(self._on_closing)
+            self._stock.clear()
+
+    def _on_closing(self) -> None:
+        """Tell of the mails that were taken from the source, and will not be begun."""
+        for delivery in self._stock.clear():
+            delivery.end(SMTPConnectionError("the pool is closed"))
+            self._report(delivery)
+        self._on_news()
+
+    def _on_news(self) -> None:
+        self._staff()
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    # Workers
+
+    def _staff(self) -> None:
+        """Start as many workers as there are mails that nobody comes for."""
+        most = self._policy.backoff.limit
+        while not self._must_stop and self._workers < most:
+            if not self._stock.has(self._coming + 1):
+                return
+            self._workers += 1
+            self._coming += 1
+            self._connections.begin()
+            self._connections.spawn(self._work())
+
+    async def _work(self) -> None:
+        try:
+            await self._serve()
+        finally:
+            self._workers -= 1
+            self._connections.end()
+            self._on_news()
+
+    async def _serve(self) -> None:
+        first = self._stock.first()
+        is_limited = first is not None and self._policy.counts_domains
+        domains = first.domains() if first is not None and is_limited else frozenset()
+        try:
+            member = await self._connections.acquire(domains=domains, owner=self)
+        except Exception as exc:
+            # Whoever comes next waits until a connection may be tried again.
+            self._blame_next(exc, is_paused=False)
+            return
+        finally:
+            self._coming -= 1
+        await self._run(member)
+
+    def _blame_next(
+        self, error: Exception, *, is_free: bool = False, is_paused: bool = True
+    ) -> None:
+        """Have the next mail fail, which would have had the session."""
+        delivery = self._stock.next()
+        if delivery is not None:
+            self._failed(delivery, error, is_free=is_free, is_paused=is_paused)
+
+    async def _run(self, member: Member) -> None:
+        begun: deque[Delivery] = deque()
+        outcomes = member.client.send_many(
+            self._share(member, begun), window=self._window
+        )
+        try:
+            async for outcome in outcomes:
+                self._answered(member, begun.popleft(), outcome)
+        except SMTPException as exc:  # the session ended before the first mail
+            self._blame_next(exc, is_free=self._connections.mail_failed(member, exc))
+        except Exception as exc:  # what the content of a mail is read from
+            begun.popleft()
+            self._connections.tally.mail_ended("not sent")
+            self._stock.fail(exc)
+        finally:
+            self._stock.put_all_back(begun)
+            self._connections.release(member)
+
+    def _share(self, member: Member, begun: deque[Delivery]) -> Iterator[Mail]:
+        """Give a session its mails, as long as it is to have more."""
+        is_first = True
+        while (delivery := self._next_for(member, is_first=is_first)) is not None:
+            # `acquire` has waited until the first one may leave.
+            if not is_first and not self._may_send():
+                self._stock.put_back(delivery)
+                return
+            part = delivery.part(member.limits, member.domains)
+            if part is None:
+                self._stock.put_back(delivery)
+                member.is_spent = True
+                return
+            is_first = False
+            begun.append(delivery)
+            member.mails += 1
+            yield part
+
+    def _next_for(self, member: Member, *, is_first: bool) -> Delivery | None:
+        if self._must_stop or member.is_spent or self._policy.room_of(member) <= 0:
+            return None
+        is_over = self._policy.is_wanted(self) or not member.client.is_connected
+        return self._stock.next() if is_first or not is_over else None
+
+    def _may_send(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        is_paused = now < self._policy.backoff.sending.opens_at
+        return not is_paused and self._policy.rate.take(now)
+
+    # What became of the mails
+
+    def _answered(self, member: Member, delivery: Delivery, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            is_free = self._connections.mail_failed(member, outcome.error)
+            self._failed(delivery, outcome.error, is_free=is_free)
+            return
+        self._policy.mail_accepted(member)
+        delivery.accepted(cast(SendResult, outcome.result))
+        self._go_on(delivery, 0.0)
+
+    def _failed(
+        self,
+        delivery: Delivery,
+        error: Exception,
+        *,
+        is_free: bool,
+        is_paused: bool = True,
+    ) -> None:
+        delivery.failed(error, is_free=is_free)
+        if not delivery.is_over and self._must_stop:
+            delivery.end(error)
+        if not delivery.is_over:
+            self._connections.tally.goes_on(is_replaced=delivery.is_replaced)
+        is_paused = is_paused and not delivery.is_replaced
+        self._go_on(delivery, self._pause_after(delivery.tries) if is_paused else 0.0)
+
+    def _go_on(self, delivery: Delivery, seconds: float) -> None:
+        if delivery.is_over:
+            self._report(delivery)
+        elif seconds:
+            self._stock.put_off(delivery, seconds)
+        else:
+            self._stock.put_back(delivery)
+
+    def _report(self, delivery: Delivery) -> None:
+        error = delivery.error
+        self._connections.tally.mail_ended(delivery.status)
+        if error is None or isinstance(error, SMTPException):
+            error = None if error is None else without_frames(error)
+            outcome = Outcome(delivery.mail, delivery.result, error, delivery.status)
+            if not self._is_left:
+                self._out.append(outcome)
+        else:
+            self._stock.fail(error)
+        self._on_news()

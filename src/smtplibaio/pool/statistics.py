@@ -1,0 +1,97 @@
+"""The figures of a pool."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+
+from .signs import reason_of
+
+__all__ = ["PoolStatistics", "Tally"]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """The figures of a pool at one moment.
+
+    Attributes:
+        open: Sessions that stand: those in use and the idle ones.
+        idle: Sessions that nobody uses.
+        busy: Sessions that are in use.
+        waiting: Callers that wait for a session.
+        limit: Connections that backing off allows now, at most the size of the pool.
+        accepted: Mails that were accepted for every recipient.
+        partial: Mails that were accepted for some of their recipients.
+        refused: Mails that the server refused.
+        unknown: Mails that may have been accepted, and may not.
+        not_sent: Mails that the server has not judged, and has not taken.
+        retries: Further attempts to send a mail.
+        connects: Connections that were opened.
+        replaced: Sessions that turned out to be of no use before MAIL, where another
+            session got the mail without an attempt being counted.
+        reasons: How often transactions and connections have failed, and why: by reply
+            code, or by the name of the error where there was no reply.
+    """
+
+    open: int = 0
+    idle: int = 0
+    busy: int = 0
+    waiting: int = 0
+    limit: int = 0
+    accepted: int = 0
+    partial: int = 0
+    refused: int = 0
+    unknown: int = 0
+    not_sent: int = 0
+    retries: int = 0
+    connects: int = 0
+    replaced: int = 0
+    reasons: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(slots=True)
+class Tally:
+    """The figures that only grow, while they are counted."""
+
+    accepted: int = 0
+    partial: int = 0
+    refused: int = 0
+    unknown: int = 0
+    not_sent: int = 0
+    retries: int = 0
+    connects: int = 0
+    replaced: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def mail_ended(self, status: str) -> None:
+        """Count a mail by its status, as `Outcome` names it."""
+        name = status.replace(" ", "_")
+        setattr(self, name, getattr(self, name) + 1)
+
+    def failed(self, error: BaseException) -> None:
+        """Count a failure by its reason."""
+        self.reasons[reason_of(error)] += 1
+
+    def goes_on(self, *, is_replaced: bool) -> None:
+        """Count what follows a failure: another session, or another attempt."""
+        if is_replaced:
+            self.replaced += 1
+        else:
+            self.retries += 1
+
+    def with_sessions(
+        self, *, idle: int, busy: int, waiting: int, limit: int
+    ) -> PoolStatistics:
+        """Join these figures with those of the moment."""
+        counted = {each.name: getattr(self, each.name) for each in fields(self)}
+        counted["reasons"] = MappingProxyType(dict(self.reasons))
+        return PoolStatistics(
+            open=idle + busy,
+            idle=idle,
+            busy=busy,
+            waiting=waiting,
+            limit=limit,
+            **counted,
+        )

@@ -1,0 +1,183 @@
+"""The mails of one source that nobody has begun: new ones, and those to be sent again.
+
+Rules:
+
+1. A mail is taken from the source when it is asked for, and never more than a given
+   number of mails are held: taken, and not yet reported to the caller.
+2. A mail that is to be sent again goes before those that are new, when its time has
+   come.
+3. What the source raises ends it; it is told when all that was taken has its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from itertools import count
+from typing import Any
+
+from ..client.prefetch import END, NOTHING_YET, Supply
+from ..mail.mail import Mail
+from .delivery import Delivery
+
+__all__ = ["Stock"]
+
+
+class Stock:
+    """The mails that nobody has begun.
+
+    Attributes:
+        error: What the source has raised.
+
+    Args:
+        messages: The source; see `SMTPPool.send_many`.
+        most: The mails that may be held at a time.
+        deliver: Makes a delivery of a mail.
+        spawn: Runs something in a task of its own.
+        on_news: Called when there may be more to take.
+
+    Raises:
+        SMTPArgumentError: `messages` is not an iterable of mails.
+    """
+
+    def __init__(
+        self,
+        messages: object,
+        most: int,
+        deliver: Callable[[Mail], Delivery],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        on_news: Callable[[], object],
+    ) -> None:
+        self.error: Exception | None = None
+        self._supply = Supply(messages, most)
+        self._most = most
+        self._deliver = deliver
+        self._spawn = spawn
+        self._on_news = on_news
+        self._ready: deque[Delivery] = deque()
+        self._later: list[tuple[float, int, Delivery]] = []
+        self._numbers = count()
+        self._held = 0
+        self._reading: asyncio.Task[None] | None = None
+        self._is_at_end = False
+        self._is_left = False
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the source has given all it has, and all of it was begun."""
+        return self._is_at_end and self.is_empty
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held that nobody has begun."""
+        return not (self._ready or self._later or self._reading)
+
+    def next(self) -> Delivery | None:
+        """Take the next mail; None where there is none at the moment."""
+        return self._ready.popleft() if self.has(1) else None
+
+    def has(self, number: int) -> bool:
+        """Say whether so many mails could be begun now."""
+        if self._later:
+            self._move_due()
+        while len(self._ready) < number:
+            delivery = self._new()
+            if delivery is None:
+                return False
+            self._ready.append(delivery)
+        return True
+
+    def first(self) -> Delivery | None:
+        """Look at the next mail."""
+        return self._ready[0] if self._ready else None
+
+    def put_back(self, delivery: Delivery) -> None:
+        """Have a mail be the next one."""
+        self._ready.appendleft(delivery)
+
+    def put_all_back(self, deliveries: Iterable[Delivery]) -> None:
+        """Have some mails be the next ones, in this order."""
+        self._ready.extendleft(reversed([*deliveries]))
+
+    def put_off(self, delivery: Delivery, seconds: float) -> None:
+        """Have a mail be the next one after a while."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        heapq.heappush(self._later, (due, next(self._numbers), delivery))
+        loop.call_at(due, self._on_news)
+
+    def _move_due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = []
+        while self._later and self._later[0][0] <= now:
+            due.append(heapq.heappop(self._later)[-1])
+        self.put_all_back(due)
+
+    def reported(self) -> None:
+        """Take note that the caller has the outcome of a mail."""
+        self._held -= 1
+
+    # The source
+
+    def _new(self) -> Delivery | None:
+        is_over = self._is_at_end or self._is_left
+        if is_over or self._reading or self._held >= self._most:
+            return None
+        try:
+            given = self._supply.at_once()
+            if given is not NOTHING_YET:
+                return self._taken(given)
+        except Exception as exc:
+            self._fail(exc)
+            return None
+        self._reading = self._spawn(self._read())
+        return None
+
+    def _taken(self, given: Any) -> Delivery | None:
+        if given is END:
+            self._is_at_end = True
+            return None
+        delivery = self._deliver(given if isinstance(given, Mail) else Mail(given))
+        self._held += 1
+        return delivery
+
+    async def _read(self) -> None:
+        """Wait for the next mail of an asynchronous source."""
+        try:
+            delivery = self._taken(await self._supply.next())
+            if delivery is not None:
+                self._ready.append(delivery)
+        except Exception as exc:
+            self._fail(exc)
+        finally:
+            self._reading = None
+            self._on_news()
+
+    def _fail(self, error: Exception) -> None:
+        self.error = self.error or error
+        self._is_at_end = True
+
+    def fail(self, error: Exception) -> None:
+        """Take nothing more from the source, because of an error."""
+        self._fail(error)
+        self._cancel()
+
+    def _cancel(self) -> None:
+        self._supply.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def clear(self) -> list[Delivery]:
+        """Take nothing more; return the mails that were taken and not begun."""
+        self._is_left = True
+        self._cancel()
+        left = [*self._ready, *(delivery for *_, delivery in self._later)]
+        self._ready.clear()
+        self._later.clear()
+        return left
+
+    async def close(self) -> None:
+        """Wait until the source has been left."""
+        await self._supply.close()
