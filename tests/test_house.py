@@ -30,12 +30,9 @@ ROOMS = [
     "services",
     "url",
     "smtp",
-<<<<<<< HEAD
     "once",
     "testing",
-=======
     "pool",
->>>>>>> ffb2094 (wip)
     "demo",
     "cli",
 ]

@@ -117,11 +117,14 @@ class SMTPException(Exception):
         safe_to_retry: Whether it is certain that no server has accepted the mail.
             It is, for every exception but `SMTPDeliveryUnknownError`.
         result: The verdicts on the mail that did arrive, where there are any.
+        is_mail_answered: Whether the server had answered MAIL when the connection was
+            lost; False where it was not lost within a mail.
     """
 
     is_transient: bool = False
     safe_to_retry: bool = True
     result: SendResult | None = None
+    is_mail_answered: bool = False
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(*(() if message is None else (message,)))

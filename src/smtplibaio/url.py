@@ -30,6 +30,7 @@ __all__ = [
     "Reader",
     "boolean",
     "number",
+    "or_none",
     "read_environment",
     "read_url",
     "text",

@@ -19,8 +19,8 @@ from smtplibaio import (
     SMTPNoRecipientError,
     SMTPTimeoutError,
 )
+from smtplibaio.grammar.extensions import Limits
 from smtplibaio.pool.delivery import Delivery
-from smtplibaio.pool.splitting import Limits
 
 OK = Reply(250, "2.1.5 ok")
 TOO_MANY = Reply(452, "4.5.3 too many recipients")
@@ -66,7 +66,7 @@ def test_without_limits_the_mail_goes_as_it_is() -> None:
 
 def test_recipients_over_rcptmax_go_into_further_transactions() -> None:
     """RFC 9422: one result, whose reply is the last one that accepted."""
-    one, seen, limits = delivery(), [], Limits(recipients=2)
+    one, seen, limits = delivery(), [], Limits(rcptmax=2)
     for number in (1, 2, 3):
         assert not one.is_over
         part = one.part(limits, set())
@@ -101,7 +101,7 @@ def test_recipients_that_were_one_too_many_go_into_a_further_transaction() -> No
 
 def test_all_or_nothing_is_one_transaction() -> None:
     one = delivery(all_or_nothing=True)
-    assert one.part(Limits(recipients=2), set()) is one.mail
+    assert one.part(Limits(rcptmax=2), set()) is one.mail
     one.accepted(SendResult({NAMES[0]: OK, NAMES[1]: TOO_MANY}, queued(1)))
     assert one.is_over
     assert one.status == "partial"
@@ -110,7 +110,7 @@ def test_all_or_nothing_is_one_transaction() -> None:
 def test_content_that_can_be_read_once_is_one_transaction() -> None:
     """What has been read is gone: those that are too many stay refused."""
     one = Delivery(Mail(iter([b"content"]), "a@x.example", NAMES), 3)
-    part = one.part(Limits(recipients=2), set())
+    part = one.part(Limits(rcptmax=2), set())
     assert part is not None
     assert part.recipients == NAMES
     assert [*part.message] == [b"content"]  # type: ignore[arg-type]  # an iterator
@@ -123,7 +123,7 @@ def test_domains_are_chosen_for_a_session_and_noted() -> None:
     """RFC 9422: RCPTDOMAINMAX counts over the session."""
     one = delivery("a@x.example", "b@y.example", "c@x.example")
     assert one.domains() == {"x.example", "y.example"}
-    limits, used = Limits(domains=1), {"z.example"}
+    limits, used = Limits(rcptdomainmax=1), {"z.example"}
     assert one.part(limits, used) is None
     used = set()
     part = one.part(limits, used)
@@ -143,7 +143,7 @@ def test_a_message_that_names_its_recipients_can_be_split() -> None:
     one = Delivery(Mail(message), 3)
     seen = []
     while not one.is_over:
-        part = one.part(Limits(recipients=1), set())
+        part = one.part(Limits(rcptmax=1), set())
         assert part is not None
         assert part.sender == "a@x.example"
         seen.append(part.recipients)
@@ -156,7 +156,7 @@ def test_each_part_has_the_original_addresses_of_its_recipients() -> None:
     orcpt = {NAMES[0]: "rfc822;zero@z.example", NAMES[1]: "rfc822;one@z.example"}
     one = delivery(*NAMES[:3], orcpt=orcpt)
     for expected in ({NAMES[0]: orcpt[NAMES[0]]}, {NAMES[1]: orcpt[NAMES[1]]}, {}):
-        part = one.part(Limits(recipients=1), set())
+        part = one.part(Limits(rcptmax=1), set())
         assert part is not None
         assert part.orcpt == expected
         part.envelope()
@@ -164,9 +164,9 @@ def test_each_part_has_the_original_addresses_of_its_recipients() -> None:
 
 
 def test_what_cannot_be_an_envelope_is_left_to_the_client() -> None:
-    one = delivery("nobody")
+    one = delivery("not one")
     assert one.domains() == frozenset()
-    assert one.part(Limits(recipients=1), set()) is one.mail
+    assert one.part(Limits(rcptmax=1), set()) is one.mail
 
 
 def test_what_the_caller_gave_as_iterators_says_the_same_twice() -> None:
@@ -248,8 +248,8 @@ def test_content_that_was_begun_and_cannot_be_put_back_is_not_sent_again() -> No
 
 def first_accepted() -> tuple[Delivery, Mail]:
     one = delivery(*NAMES[:3])
-    one.accepted(result(one.part(Limits(recipients=2), set())))
-    part = one.part(Limits(recipients=2), set())
+    one.accepted(result(one.part(Limits(rcptmax=2), set())))
+    part = one.part(Limits(rcptmax=2), set())
     assert part is not None
     return one, part
 
@@ -278,7 +278,7 @@ def test_a_later_transaction_that_is_lost_says_what_was_accepted(
 def test_only_what_is_left_is_tried_again() -> None:
     one, part = first_accepted()
     one.failed(lost())
-    again = one.part(Limits(recipients=2), set())
+    again = one.part(Limits(rcptmax=2), set())
     assert again is not None
     assert again.recipients == part.recipients == NAMES[2:3]
     one.accepted(result(again, 2))

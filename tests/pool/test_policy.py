@@ -13,8 +13,8 @@ from smtplibaio import (
     SMTPConnectionLostError,
     SMTPConnectionRefusedError,
 )
+from smtplibaio.grammar.extensions import Limits
 from smtplibaio.pool.policy import Member, Plan, Policy, Rules, Waiter
-from smtplibaio.pool.splitting import Limits
 
 RULES = Rules(
     size=3,
@@ -243,7 +243,7 @@ def test_age_counts_while_a_session_is_in_use() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "max_messages"), [({}, 5), ({"mails": 5}, 100), ({"mails": 5}, None)]
+    ("limits", "max_messages"), [({}, 5), ({"mailmax": 5}, 100), ({"mailmax": 5}, None)]
 )
 def test_a_session_ends_when_it_has_had_its_mails(
     limits: dict[str, int], max_messages: int | None
@@ -433,7 +433,7 @@ def test_a_mail_gets_a_session_that_may_have_its_domain() -> None:
     members = []
     for domain in ("x.example", "y.example"):
         policy.waiters.append(waiter(domain))
-        plan = opened(policy, domains=1)
+        plan = opened(policy, rcptdomainmax=1)
         member = plan.lend[0][1]
         member.domains.add(domain)
         members.append(member)
@@ -447,7 +447,7 @@ def test_a_mail_gets_a_session_that_may_have_its_domain() -> None:
 def test_where_no_session_may_have_it_the_oldest_makes_room() -> None:
     policy = pool(size=1)
     policy.waiters.append(waiter("x.example"))
-    member = opened(policy, domains=1).lend[0][1]
+    member = opened(policy, rcptdomainmax=1).lend[0][1]
     member.domains.add("x.example")
     policy.given_back(member, 1.0)
     policy.waiters.append(waiter("y.example"))
@@ -459,7 +459,7 @@ def test_where_no_session_may_have_it_the_oldest_makes_room() -> None:
 def test_where_there_is_room_a_new_session_is_opened_for_it() -> None:
     policy = pool(size=2)
     policy.waiters.append(waiter("x.example"))
-    member = opened(policy, domains=1).lend[0][1]
+    member = opened(policy, rcptdomainmax=1).lend[0][1]
     member.domains.add("x.example")
     policy.given_back(member, 1.0)
     policy.waiters.append(waiter("y.example"))

@@ -12,6 +12,7 @@ from conversation import until
 from pool_server import CONTENT, PoolServer, Session, numbers, send, served
 
 from smtplibaio import (
+    LMTP,
     SMTP,
     PoolStatistics,
     SMTPArgumentError,
@@ -142,6 +143,39 @@ async def test_a_session_that_the_server_ends_after_its_mails_is_no_failure() ->
     assert server.senders() == numbers(10)
 
 
+async def test_an_idle_session_that_the_network_has_forgotten_is_replaced(
+    clock: Any,
+) -> None:
+    """E19: the first reply has five seconds, once a session has idled for ten."""
+
+    def say(session: Session, line: str) -> str | None:
+        is_gone = session.number == 1 and session.mails == 1
+        return "SILENCE" if is_gone and line.startswith("MAIL") else None
+
+    async with served(say, attempts=1) as (server, pool):
+        await send(pool)
+        await clock(11.0)
+        task = asyncio.ensure_future(send(pool, 1))
+        await until(lambda: server.sessions[0].said[-1].startswith("MAIL"))
+        await clock(4.9)
+        assert not task.done()
+        await clock(0.2)
+        await task
+        now = pool.statistics()
+        assert (now.replaced, now.retries, now.accepted) == (1, 0, 2)
+
+
+async def test_a_session_that_is_lost_after_mail_costs_an_attempt() -> None:
+    def say(session: Session, line: str) -> str | None:
+        return "FIN" if session.mails == 1 and line.startswith("RCPT") else None
+
+    async with served(say) as (_, pool):
+        await send(pool, 0)
+        await send(pool, 1)
+        now = pool.statistics()
+        assert (now.replaced, now.retries) == (0, 1)
+
+
 @pytest.mark.parametrize("text", ["421 4.3.2 shutting down", "421 4.7.0 later"])
 async def test_a_farewell_about_the_load_halves_the_pool(text: str) -> None:
     def say(session: Session, line: str) -> str | None:
@@ -248,7 +282,7 @@ async def test_refused_recipients_are_the_callers_to_see() -> None:
 async def test_an_error_before_the_wire_costs_no_session() -> None:
     async with served(size=1) as (_, pool):
         with pytest.raises(SMTPArgumentError):
-            await pool.sendmail("m0@x.example", "nobody", CONTENT)
+            await pool.sendmail("m0@x.example", "not one", CONTENT)
         await send(pool)
         assert pool.statistics().not_sent == 1
         assert pool.statistics().connects == 1
@@ -841,6 +875,35 @@ async def test_a_listener_hears_all_sessions_and_the_pool() -> None:
     assert "-- pool: 1 busy, 0 idle, 1 waiting, limit 1" in shown
     assert shown[-1] == "-- pool: 0 busy, 0 idle, 0 waiting, limit 1"
     assert all(a != b for a, b in pairwise(changes))
+
+
+async def test_a_url_is_enough() -> None:
+    async with PoolServer() as server:
+        url = f"smtp://{server.host}:{server.port}?size=2&max_age=none&rate=1000"
+        async with SMTPPool.from_url(url, attempts=1) as pool:
+            await asyncio.gather(*(send(pool, n) for n in range(5)))
+            assert pool.statistics().limit == 2
+    assert server.senders() == numbers(5)
+
+
+def test_a_url_says_which_clients_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, kind, port in (
+        ("smtp://mx.example", SMTP, 25),
+        ("smtps://mx.example", SMTP, 465),
+        ("lmtp://mx.example", LMTP, 24),
+    ):
+        client = SMTPPool.from_url(url)._connections._make()
+        assert (type(client), client.port) == (kind, port)
+        monkeypatch.setenv("MAIL_URL", url)
+        client = SMTPPool.from_env("MAIL_")._connections._make()
+        assert (type(client), client.port) == (kind, port)
+    monkeypatch.setenv("OTHER_HOST", "mx.example")
+    monkeypatch.setenv("OTHER_SIZE", "3")
+    assert SMTPPool.from_env("OTHER_").statistics().limit == 3
+    for wrong in ("smtp://mx.example?size=many", "smtp://mx.example?rate=0"):
+        with pytest.raises(SMTPArgumentError):
+            SMTPPool.from_url(wrong)
+    assert SMTPPool(client=LMTP)._connections._make().port == 24
 
 
 async def test_implicit_tls_has_its_context_and_port(

@@ -318,19 +318,91 @@ async def test_leaving_while_connections_fail_blames_nobody() -> None:
         assert pool.statistics().not_sent == 0
 
 
-async def test_what_a_content_raises_comes_behind_the_outcomes() -> None:
+async def test_a_content_that_cannot_be_read_costs_a_session_and_no_other_mail() -> (
+    None
+):
     def content() -> Iterator[bytes]:
         yield b"Subject: x\r\n"
         raise KeyError("no more")
 
-    async with served(size=2) as (_server, pool):
-        source = [mail(0), Mail(content(), "m1@x.example", "b@y.example"), mail(2)]
-        seen: list[Outcome] = []
-        with pytest.raises(KeyError):
-            await collect(pool.send_many(source), seen)
-        assert pool.statistics().not_sent == 1
-        assert {outcome.status for outcome in seen} == {"accepted"}
-        assert pool.statistics().busy == 0
+    async with served(size=1, attempts=1) as (_, pool):
+        source = [*mails(4), Mail(content(), "bad@x.example", "b@y.example"), mail(4)]
+        found = await statuses(pool, source)
+        assert found.pop("bad@x.example") == "not sent"
+        assert found == dict.fromkeys(numbers(5), "accepted")
+        assert pool._connections.policy.length.limit is None
+
+
+async def test_an_idle_session_that_the_network_has_forgotten_is_replaced(
+    clock: Any,
+) -> None:
+    """E19: the first reply has five seconds, once a session has idled for ten."""
+
+    def say(session: Session, line: str) -> str | None:
+        is_gone = session.number == 1 and session.mails == 1
+        return "SILENCE" if is_gone and line.startswith("MAIL") else None
+
+    async with served(say, size=1, attempts=1) as (server, pool):
+        await send(pool)
+        await clock(11.0)
+        task = asyncio.ensure_future(statuses(pool, mails(3)))
+        await until(lambda: server.sessions[0].said[-1].startswith("MAIL"))
+        await clock(4.9)
+        assert len(server.sessions) == 1
+        await clock(0.2)
+        assert {*(await task).values()} == {"accepted"}
+        assert pool.statistics().replaced == 1
+        assert pool.statistics().retries == 0
+
+
+async def test_a_run_that_was_left_waits_for_no_session(clock: Any) -> None:
+    async with served(rate=0.05, size=3) as (server, pool):
+        await send(pool)
+        outcomes: Any = pool.send_many(mails(3))
+        waiting = asyncio.ensure_future(outcomes.__anext__())
+        await until(lambda: pool.statistics().waiting == 3)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        other = asyncio.ensure_future(send(pool))
+        await until(lambda: pool.statistics().waiting == 4)
+        await outcomes.aclose()
+        await until(lambda: pool.statistics().waiting == 1)
+        await clock(20.1)
+        await other
+    assert len(server.stored) == 2
+
+
+async def test_nobody_is_blamed_when_others_have_sent_all_mails() -> None:
+    """The second connection fails when its mail has gone over the first one."""
+
+    async def refuse() -> str:
+        await until(lambda: len(server.open) == 1)
+        return "554 no service"
+
+    def say(session: Session, line: str) -> Any:
+        return refuse() if session.number == 2 else None
+
+    async with served(say, size=2, max_messages=2) as (server, pool):
+        found = await statuses(pool, mails(2))
+        assert {*found.values()} == {"accepted"}
+        assert len(found) == 2
+        assert pool.statistics().reasons == {"554": 1}
+
+
+async def test_an_idle_session_that_stands_is_used_for_all(clock: Any) -> None:
+    answers = iter([None, None, None, None, "550 5.1.0 no"])
+
+    def say(session: Session, line: str) -> str | None:
+        return next(answers, None) if line.startswith("MAIL") else None
+
+    async with served(say, size=1) as (server, pool):
+        await send(pool)
+        for expected in ({"accepted"}, {"refused", "accepted"}):
+            await clock(11.0)
+            assert {*(await statuses(pool, mails(3))).values()} == expected
+        await clock(11.0)
+        assert await statuses(pool, []) == {}
+    assert len(server.sessions) == 1
 
 
 async def test_what_a_token_raises_is_raised() -> None:
@@ -344,7 +416,7 @@ async def test_what_a_token_raises_is_raised() -> None:
 
 async def test_a_mail_that_cannot_be_sent_is_an_outcome() -> None:
     async with served(size=1) as (_, pool):
-        found = await statuses(pool, [mail(0, "nobody"), mail(1)])
+        found = await statuses(pool, [mail(0, "not one"), mail(1)])
         assert found == {"m0@x.example": "not sent", "m1@x.example": "accepted"}
 
 

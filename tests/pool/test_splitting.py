@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtplibaio import Extensions, Reply
+from smtplibaio import Reply
+from smtplibaio.grammar.extensions import Limits
 from smtplibaio.pool.splitting import (
-    Limits,
     domain_of,
     is_one_too_many,
     next_recipients,
@@ -19,31 +19,18 @@ def mailboxes(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
 
-def test_the_limits_are_those_that_the_server_announces() -> None:
-    extensions = Extensions(
-        {"LIMITS": ("MAILMAX=5", "rcptmax=100", "RCPTDOMAINMAX=1", "FUTURE=3")}
-    )
-    assert Limits.of(extensions) == Limits(5, 100, 1)
-    assert Limits.of(Extensions()) == Limits()
-
-
-@pytest.mark.parametrize("value", ["", "=", "=0", "=05", "=1000000", "=x", "=-1"])
-def test_a_limit_that_cannot_be_read_is_no_limit(value: str) -> None:
-    assert Limits.of(Extensions({"LIMITS": (f"RCPTMAX{value}",)})) == Limits()
-
-
 def test_recipients_are_counted_in_a_transaction_and_domains_in_a_session() -> None:
     left = mailboxes("a@x.example", "b@Y.example", "c@x.example", "d@y.example")
     assert next_recipients(left, Limits(), ()) == [*left]
-    assert next_recipients(left, Limits(recipients=3), ()) == [*left][:3]
-    one_domain = Limits(domains=1)
+    assert next_recipients(left, Limits(rcptmax=3), ()) == [*left][:3]
+    one_domain = Limits(rcptdomainmax=1)
     assert next_recipients(left, one_domain, ()) == ["a@x.example", "c@x.example"]
     assert next_recipients(left, one_domain, {"y.example"}) == [
         "b@Y.example",
         "d@y.example",
     ]
     assert next_recipients(left, one_domain, {"z.example"}) == []
-    assert next_recipients(left, Limits(recipients=1, domains=2), {"y.example"}) == [
+    assert next_recipients(left, Limits(rcptmax=1, rcptdomainmax=2), {"y.example"}) == [
         "a@x.example"
     ]
 

@@ -33,7 +33,7 @@ class Limits(NamedTuple):
     Attributes:
         mailmax: Mails, that is, MAIL commands.
         rcptmax: Recipients of one mail.
-        rcptdomainmax: Domains of the recipients of one mail.
+        rcptdomainmax: Different domains of the recipients of all mails.
     """
 
     mailmax: int | None = None

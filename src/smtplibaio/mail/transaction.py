@@ -449,13 +449,17 @@ class Transaction:
         if result is not None:
             said = (f"{name}: {one_line(*reply)}" for name, reply in result.items())
             text += f"; refused before: {'; '.join(said)}"
+        lost: SMTPTimeoutError | SMTPConnectionLostError
         if isinstance(cause, SMTPTimeoutError):
             is_waiting_for_group = len(self.replies) < self._content_at
             text += _TOGETHER if self.plan.is_grouped and is_waiting_for_group else ""
-            return SMTPTimeoutError(text, result)
-        if isinstance(cause, SMTPConnectionLostError):
-            return SMTPConnectionLostError(text, cause.reply, result)
-        return cause
+            lost = SMTPTimeoutError(text, result)
+        elif isinstance(cause, SMTPConnectionLostError):
+            lost = SMTPConnectionLostError(text, cause.reply, result)
+        else:
+            return cause
+        lost.is_mail_answered = len(self.replies) >= self._rcpts_at
+        return lost
 
     def remedy(self) -> tuple[bytes, ...]:
         """Return the commands that put the session in order after a refusal.

@@ -20,13 +20,21 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from ..exceptions import SMTPConnectionError, SMTPException, again
+from ..mail.mail import Mail
+from ..mail.result import SendResult
 from ..smtp import SMTP
 from ..wire.protocol import SMTPProtocol
 from .policy import Member, Policy, Waiter
-from .splitting import Limits
 from .statistics import Tally
 
 __all__ = ["Connections"]
+
+#: Seconds of idling after which a session may be gone without anybody having seen it:
+#: a firewall that forgets a connection tells neither side.
+SUSPECT = 10.0
+
+#: Seconds for the first reply in such a session.
+FIRST_REPLY = 5.0
 
 #: Seconds for QUIT, or for RSET after a block of the caller's own commands.
 LAST_WORDS = 5.0
@@ -66,7 +74,7 @@ class Connections:
         self._under_way = 0
         self._is_broken_off = False
         self._is_drained: asyncio.Event
-        self._closing: asyncio.Event
+        self._closing: asyncio.Future[None]
 
     # Whose pool it is
 
@@ -79,7 +87,7 @@ class Connections:
         loop = asyncio.get_running_loop()
         if not self._pid:
             self._loop, self._pid = loop, os.getpid()
-            self._is_drained, self._closing = asyncio.Event(), asyncio.Event()
+            self._is_drained, self._closing = asyncio.Event(), loop.create_future()
         if self._pid != os.getpid():
             raise SMTPConnectionError(
                 "the pool belongs to the parent process; make one after the fork"
@@ -142,10 +150,30 @@ class Connections:
             self._act()
             raise
 
+    def dismiss(self, owner: object) -> None:
+        """Cancel those who wait for an owner that has nothing more to do."""
+        for waiter in [*self.policy.waiters]:
+            if waiter.owner is owner:
+                waiter.answer.cancel()
+
+    async def transact(self, member: Member, part: Mail) -> SendResult:
+        """Send a mail in one transaction; `member.mails` has counted it.
+
+        Raises:
+            SMTPException: As `SMTP.send_message`.
+        """
+        limit = FIRST_REPLY if member.idled > SUSPECT else None
+        result = await member.client._send(part, first_reply=limit)  # noqa: SLF001  # made for the pool
+        self.policy.mail_accepted(member)
+        return cast(SendResult, result)
+
     def mail_failed(self, member: Member, error: Exception) -> bool:
         """Tell the policy of a mail that failed; see `Policy.mail_failed`."""
         self.tally.failed(error)
-        return self.policy.mail_failed(member, error, self._now())
+        is_free = self.policy.mail_failed(member, error, self._now())
+        if not self._stands(member):
+            member.is_spent = True  # and what is behind this mail says nothing new
+        return is_free
 
     def release(self, member: Member) -> None:
         """Take a session back, or what is left of it."""
@@ -185,12 +213,8 @@ class Connections:
         """
         if self.is_closing:
             return False
-        try:
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        except TimeoutError:
-            return True
-        return False
+        is_closing, _ = await asyncio.wait((self._closing,), timeout=seconds)
+        return not is_closing
 
     # Carrying out the plan
 
@@ -257,7 +281,7 @@ class Connections:
             raise
         else:
             self.tally.connects += 1
-            self.policy.opened(member, Limits.of(client.extensions), self._now())
+            self.policy.opened(member, client.extensions.limits, self._now())
             protocol.is_lost.add_done_callback(lambda _: self._lost(member))
         self._act()
 
@@ -290,7 +314,8 @@ class Connections:
                 "pool; leave the block of session() first"
             )
         self.is_closing = self.policy.is_closing = True
-        self._closing.set()
+        if not self._closing.done():
+            self._closing.set_result(None)
         for callback in [*self.at_closing]:
             callback()
         self._act()

@@ -29,11 +29,12 @@ from ..exceptions import (
     SMTPRecipientRefusedError,
     without_frames,
 )
+from ..grammar.extensions import Limits
 from ..grammar.replies import Reply
-from ..mail.mail import Mail, Status
-from ..mail.result import SendResult
+from ..mail.mail import Mail
+from ..mail.result import SendResult, Status
 from .repeatable import Repeatable
-from .splitting import Limits, domain_of, is_one_too_many, next_recipients
+from .splitting import domain_of, is_one_too_many, next_recipients
 
 __all__ = ["Delivery"]
 
@@ -99,7 +100,7 @@ class Delivery:
             The mail, with those recipients; None where the session can take none.
         """
         may_split = self._content.can_be_read_twice() and not self.mail.all_or_nothing
-        is_limited = limits.recipients is not None or limits.domains is not None
+        is_limited = limits.rcptmax is not None or limits.rcptdomainmax is not None
         if self._left is None and not (is_limited and may_split):
             return self._frozen
         left = self._recipients()

@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from random import random
 from typing import Any, Literal
 
-from ..exceptions import SMTPConnectionError, SMTPConnectionLostError
+from ..exceptions import SMTPConnectionError, SMTPConnectionLostError, SMTPTimeoutError
+from ..grammar.extensions import Limits
 from . import signs
 from .backoff import Backoff
 from .learning import SessionLength
 from .rate import Rate
-from .splitting import Limits
 
 __all__ = ["Member", "Plan", "Policy", "Rules", "Waiter"]
 
@@ -42,8 +42,6 @@ IDLE_FOR_LEARNING = 10.0
 AT_ONCE = 1.0
 
 _NEVER = float("inf")
-
-NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Member:
     state: Literal["opening", "idle", "busy", "closing"] = "opening"
     client: Any = None
     protocol: Any = None
-    limits: Limits = NO_LIMITS
+    limits: Limits = Limits()  # noqa: RUF009  # it cannot be changed
     opened_at: float = 0.0
     idle_since: float = 0.0
     idled: float = 0.0
@@ -214,7 +212,7 @@ class Policy:
     def room_of(self, member: Member) -> float:
         """Count the mails that a session may still have."""
         learnt = None if member.is_trial else self.length.limit
-        limits = (self._rules.max_messages, member.limits.mails, learnt)
+        limits = (self._rules.max_messages, member.limits.mailmax, learnt)
         most = min((limit for limit in limits if limit is not None), default=_NEVER)
         return most - member.mails
 
@@ -299,7 +297,7 @@ class Policy:
         member.opened_at = member.idle_since = now
         member.is_trial = self.length.is_trial()
         self._rest(member)
-        self.counts_domains = limits.domains is not None
+        self.counts_domains = limits.rcptdomainmax is not None
         self.backoff.opening.succeeded()
 
     def opening_failed(self, member: Member, error: Exception, now: float) -> None:
@@ -404,15 +402,15 @@ class Policy:
 
 def suits(member: Member, domains: frozenset[str]) -> bool:
     """Say whether a session can have a mail for one of these domains (RFC 9422)."""
-    most = member.limits.domains
+    most = member.limits.rcptdomainmax
     if most is None or not domains or len(member.domains) < most:
         return True
     return not domains.isdisjoint(member.domains)
 
 
 def _came_before_mail(error: Exception) -> bool:
-    if isinstance(error, SMTPConnectionLostError):
-        return True
+    if isinstance(error, (SMTPConnectionLostError, SMTPTimeoutError)):
+        return not error.is_mail_answered
     return any(
         command == "MAIL" and signs.is_enough_reply(command, reply)
         for command, reply in signs.said(error)

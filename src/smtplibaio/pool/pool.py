@@ -11,19 +11,18 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import fields
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..content.forms import Message
 from ..events import Listener, PoolChanged
 from ..exceptions import SMTPArgumentError
-from ..mail.mail import Mail, Outcome
-from ..mail.result import SendResult
-from ..smtp import SMTP, SMTP_SSL
+from ..mail.mail import Mail
+from ..mail.result import Outcome, SendResult
+from ..smtp import LMTP, SMTP
 from .backoff import pause
 from .connections import Connections
 from .delivery import Delivery
@@ -31,9 +30,10 @@ from .policy import Policy, Rules
 from .spreading import Spread, SpreadOutcomes
 from .statistics import PoolStatistics
 
-__all__ = ["SMTPPool"]
+if TYPE_CHECKING:
+    from ..url import Configuration, Reader
 
-_PARAMETERS = [each.name for each in fields(Mail)]
+__all__ = ["SMTPPool"]
 
 
 class SMTPPool:
@@ -83,7 +83,7 @@ class SMTPPool:
     def __init__(
         self,
         hostname: str = "localhost",
-        port: int | None = None,
+        port: int | str | None = None,
         *,
         size: int = 10,
         max_messages: int | None = 100,
@@ -122,6 +122,50 @@ class SMTPPool:
         self._told = PoolStatistics(limit=size)
         changed = None if on_event is None else self._tell
         self._connections = Connections(Policy(rules), make, changed)
+
+    # From a string
+
+    @classmethod
+    def from_url(cls, url: str, **overrides: Any) -> Self:
+        """Make a pool from a URL; see `SMTP.from_url`.
+
+        The options of the pool may stand in the query, too, as in "?size=5&rate=10"; a
+        limit that is "none" is no limit. With lmtp:// the clients are `LMTP`.
+
+        Args:
+            url: The URL.
+            overrides: Keyword arguments that the URL has not, or that take precedence.
+
+        Raises:
+            SMTPArgumentError: The URL has a mistake; no password is in the text.
+        """
+        from ..url import read_url  # few programs need it, and once
+
+        return cls._configured(read_url(url, overrides, _readers()))
+
+    @classmethod
+    def from_env(cls, prefix: str = "SMTP_", **overrides: Any) -> Self:
+        """Make a pool from environment variables; see `SMTP.from_env`.
+
+        SMTP_SIZE, SMTP_RATE and so on are the options of the pool.
+
+        Args:
+            prefix: What the names of the variables begin with.
+            overrides: Keyword arguments that take precedence.
+
+        Raises:
+            SMTPArgumentError: No server is named, or a variable has a mistake.
+        """
+        from ..url import read_environment
+
+        return cls._configured(read_environment(prefix, overrides, _readers()))
+
+    @classmethod
+    def _configured(cls, configuration: Configuration) -> Self:
+        options = dict(configuration.options)
+        if configuration.kind == "LMTP":
+            options.setdefault("client", LMTP)
+        return cls(**options)
 
     # Sending
 
@@ -194,8 +238,8 @@ class SMTPPool:
             SMTPArgumentError: `messages` is not an iterable, or `window` not a number.
             SMTPConnectionError: The pool is closed, or belongs to another loop or
                 process.
-            Exception: Whatever `messages` raises, or the content of a mail, when the
-                mails before have their outcomes.
+            Exception: Whatever `messages` raises, when the mails that were taken have
+                their outcomes.
         """
         _check_count("window", window)
         return SpreadOutcomes(
@@ -275,13 +319,11 @@ class SMTPPool:
                 member.is_spent = True
                 return
             member.mails += 1
-            values = {name: getattr(part, name) for name in _PARAMETERS}
-            result = await member.client.send_message(**values)
+            result = await connections.transact(member, part)
         except Exception as exc:
             is_free = connections.mail_failed(member, exc)
             self._failed(delivery, exc, is_free=is_free)
         else:
-            policy.mail_accepted(member)
             delivery.accepted(result)
         finally:
             connections.release(member)
@@ -349,18 +391,35 @@ class SMTPPool:
 def _maker(
     client: type[SMTP] | None,
     hostname: str,
-    port: int | None,
+    port: int | str | None,
     *,
     tls: bool,
     **options: Any,
 ) -> Callable[[], SMTP]:
     """Return what makes the clients."""
-    kind = client or (SMTP_SSL if tls else SMTP)
-    if kind is SMTP_SSL and "tls_context" in options:
-        options["context"] = options.pop("tls_context")
-    if port is None:
-        return partial(kind, hostname, **options)
-    return partial(kind, hostname, port, **options)
+    if tls:  # `SMTP_SSL` has it by its nature
+        options["tls"] = True
+    if port is None and tls and client is None:
+        port = 465
+    if port is not None:
+        options["port"] = port
+    return partial(client or SMTP, hostname, **options)
+
+
+def _readers() -> Mapping[str, Reader]:
+    """Return what reads the options of the pool from text."""
+    from ..url import number, or_none, whole_number
+
+    return {
+        "size": whole_number,
+        "max_messages": or_none(whole_number),
+        "max_age": or_none(number),
+        "max_idle": or_none(number),
+        "rate": or_none(number),
+        "attempts": whole_number,
+        "backoff": number,
+        "backoff_max": number,
+    }
 
 
 def _check_count(name: str, value: object) -> None:

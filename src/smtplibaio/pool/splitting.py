@@ -11,41 +11,12 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
-from ..grammar.extensions import Extensions
+from ..grammar.extensions import Limits
 from ..grammar.replies import Reply
 
-__all__ = ["Limits", "domain_of", "is_one_too_many", "next_recipients"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits that a server announces with LIMITS (RFC 9422); None for no limit.
-
-    Attributes:
-        mails: Mails in a session (MAILMAX).
-        recipients: Recipients in a transaction (RCPTMAX).
-        domains: Domains of recipients in a session (RCPTDOMAINMAX).
-    """
-
-    mails: int | None = None
-    recipients: int | None = None
-    domains: int | None = None
-
-    @classmethod
-    def of(cls, extensions: Extensions) -> Limits:
-        """Read what a server announced."""
-        values = dict.fromkeys(("MAILMAX", "RCPTMAX", "RCPTDOMAINMAX"))
-        found: dict[str, int | None] = {**values}
-        for parameter in extensions.get("LIMITS", ()):
-            name, _, value = parameter.partition("=")
-            # RFC 9422 4: a number without a leading zero, of at most six digits.
-            if name.upper() in found and re.fullmatch(r"[1-9][0-9]{0,5}", value):
-                found[name.upper()] = int(value)
-        return cls(found["MAILMAX"], found["RCPTMAX"], found["RCPTDOMAINMAX"])
+__all__ = ["domain_of", "is_one_too_many", "next_recipients"]
 
 
 def domain_of(mailbox: str) -> str:
@@ -66,14 +37,16 @@ def next_recipients(
     Returns:
         The names; an empty list where the session can take none of the domains.
     """
-    most = len(recipients) if limits.recipients is None else limits.recipients
+    most = len(recipients) if limits.rcptmax is None else limits.rcptmax
     domains = set(used)
     chosen: list[str] = []
     for name, mailbox in recipients.items():
         if len(chosen) == most:
             break
         domain = domain_of(mailbox)
-        is_full = limits.domains is not None and len(domains) >= limits.domains
+        is_full = (
+            limits.rcptdomainmax is not None and len(domains) >= limits.rcptdomainmax
+        )
         if domain in domains or not is_full:
             domains.add(domain)
             chosen.append(name)

@@ -19,9 +19,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, cast
 
 from ..exceptions import SMTPConnectionError, SMTPException, without_frames
-from ..mail.mail import Mail, Outcome
-from ..mail.result import SendResult
-from .connections import Connections
+from ..mail.mail import Mail
+from ..mail.result import Outcome, SendResult
+from .connections import SUSPECT, Connections
 from .delivery import Delivery
 from .policy import Member
 from .stock import Stock
@@ -162,12 +162,14 @@ class Spread:
         if self._loop is not None and not self._loop.is_closed():
             self._connections.at_closing.discard(self._on_closing)
             self._stock.clear()
+            self._connections.dismiss(self)
 
     def _on_closing(self) -> None:
         """Tell of the mails that were taken from the source, and will not be begun."""
         for delivery in self._stock.clear():
             delivery.end(SMTPConnectionError("the pool is closed"))
             self._report(delivery)
+        self._connections.dismiss(self)
         self._on_news()
 
     def _on_news(self) -> None:
@@ -220,21 +222,34 @@ class Spread:
 
     async def _run(self, member: Member) -> None:
         begun: deque[Delivery] = deque()
-        outcomes = member.client.send_many(
-            self._share(member, begun), window=self._window
-        )
+        mails = self._share(member, begun)
         try:
+            if member.idled > SUSPECT and not await self._stands(member, mails, begun):
+                return
+            outcomes = member.client.send_many(mails, window=self._window)
             async for outcome in outcomes:
                 self._answered(member, begun.popleft(), outcome)
         except SMTPException as exc:  # the session ended before the first mail
             self._blame_next(exc, is_free=self._connections.mail_failed(member, exc))
-        except Exception as exc:  # what the content of a mail is read from
-            begun.popleft()
-            self._connections.tally.mail_ended("not sent")
-            self._stock.fail(exc)
         finally:
             self._stock.put_all_back(begun)
             self._connections.release(member)
+
+    async def _stands(
+        self, member: Member, mails: Iterator[Mail], begun: deque[Delivery]
+    ) -> bool:
+        """Send one mail alone, in a session that may be gone; say whether it stands."""
+        part = next(mails, None)
+        if part is None:
+            return False
+        try:
+            result = await self._connections.transact(member, part)
+        except Exception as exc:
+            is_free = self._connections.mail_failed(member, exc)
+            self._failed(begun.popleft(), exc, is_free=is_free)
+        else:
+            self._accepted(begun.popleft(), result)
+        return not member.is_spent
 
     def _share(self, member: Member, begun: deque[Delivery]) -> Iterator[Mail]:
         """Give a session its mails, as long as it is to have more."""
@@ -273,7 +288,10 @@ class Spread:
             self._failed(delivery, outcome.error, is_free=is_free)
             return
         self._policy.mail_accepted(member)
-        delivery.accepted(cast(SendResult, outcome.result))
+        self._accepted(delivery, cast(SendResult, outcome.result))
+
+    def _accepted(self, delivery: Delivery, result: SendResult) -> None:
+        delivery.accepted(result)
         self._go_on(delivery, 0.0)
 
     def _failed(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from itertools import count
 from typing import Any
 
-from ..client.prefetch import END, NOTHING_YET, Supply
+from ..client.prefetch import END, NOTHING_YET, Prefetch
 from ..mail.mail import Mail
 from .delivery import Delivery
 
@@ -51,7 +51,7 @@ class Stock:
         on_news: Callable[[], object],
     ) -> None:
         self.error: Exception | None = None
-        self._supply = Supply(messages, most)
+        self._supply = Prefetch(messages, most)
         self._most = most
         self._deliver = deliver
         self._spawn = spawn
