@@ -41,7 +41,6 @@ from typing import Any
 
 from ..exceptions import (
     SMTPCommandFailedError,
-    SMTPConnectionLostError,
     SMTPDeliveryUnknownError,
     SMTPException,
     SMTPNoRecipientError,
@@ -49,6 +48,7 @@ from ..exceptions import (
     SMTPRecipientRefusedError,
     SMTPTimeoutError,
     is_farewell,
+    lost_within_mail,
     one_line,
 )
 from ..grammar import commands
@@ -449,17 +449,11 @@ class Transaction:
         if result is not None:
             said = (f"{name}: {one_line(*reply)}" for name, reply in result.items())
             text += f"; refused before: {'; '.join(said)}"
-        lost: SMTPTimeoutError | SMTPConnectionLostError
         if isinstance(cause, SMTPTimeoutError):
             is_waiting_for_group = len(self.replies) < self._content_at
             text += _TOGETHER if self.plan.is_grouped and is_waiting_for_group else ""
-            lost = SMTPTimeoutError(text, result)
-        elif isinstance(cause, SMTPConnectionLostError):
-            lost = SMTPConnectionLostError(text, cause.reply, result)
-        else:
-            return cause
-        lost.is_mail_answered = len(self.replies) >= self._rcpts_at
-        return lost
+        is_answered = len(self.replies) >= self._rcpts_at
+        return lost_within_mail(cause, text, result, is_mail_answered=is_answered)
 
     def remedy(self) -> tuple[bytes, ...]:
         """Return the commands that put the session in order after a refusal.
