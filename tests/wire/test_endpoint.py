@@ -329,3 +329,19 @@ def test_nothing_secret_is_in_the_repr_of_a_proxy() -> None:
     shown = repr(Endpoint(proxy=Proxy("http", "proxy.example", 3128, "me", "s3cret")))
     assert "'http://proxy.example:3128', username='me'" in shown
     assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("hostname", "text"),
+    [
+        ("localhost ", "has a blank in it: 'localhost '"),
+        ("mx.example:587", r"argument of its own \(port=\), not 'mx.example:587'"),
+        ("[2001:db8::1]", "without brackets"),
+    ],
+)
+def test_a_host_name_that_is_more_than_one_says_what_is_wrong(
+    hostname: str, text: str
+) -> None:
+    """H14: S15, S16."""
+    with pytest.raises(SMTPArgumentError, match=text):
+        Endpoint(hostname)
