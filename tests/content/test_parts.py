@@ -100,6 +100,10 @@ SHAPES = {
     "rfc822": HEAD + b"Content-Type: message/rfc822\r\n\r\nBcc: c@y.example\r\n\r\nhi",
     "delivery-status": HEAD + b"Content-Type: message/delivery-status\r\n\r\n"
     b"Reporting-MTA: dns; x\r\n\r\nAction: failed\r\n",
+    "delivery-status-with-text": HEAD
+    + MIXED
+    + b"\r\n--=b\r\nContent-Type: message/delivery-status\r\nReporting-MTA: x\r\n\r\n"
+    b"Message removed\r\n\r\n\r\n--=b--\r\n",
     "base64": HEAD + PLAIN + b"Content-Transfer-Encoding: base64\r\n\r\nw6kK\r\n",
     "folded": b"Subject: one\r\n\ttwo\r\n  three\r\n" + HEAD + b"\r\n",
     "encoded-words": b"From: =?iso-8859-1?q?Jos=E9?= (he)\r\n <a@x.example>\r\n\r\n",

@@ -324,8 +324,7 @@ class _Writer:
                 )
             )
         inner = context.within(is_message=False)
-        blocks = (self.write(block, inner) for block in payload)
-        return b"\r\n".join(block.removesuffix(b"\r\n") for block in blocks)
+        return b"\r\n".join(_block(self.write(block, inner)) for block in payload)
 
     # Parts that hold content
 
@@ -361,6 +360,15 @@ def _without_bcc(fields: list[Field]) -> list[Field]:
     if len(kept) < len(fields) and covers(kept, "bcc"):
         raise SMTPArgumentError("Bcc does not leave, and it is signed")
     return kept
+
+
+def _block(octets: bytes) -> bytes:
+    """Take from a block the empty line that an ordinary header has behind it.
+
+    Text that is no field makes a block of its own, without fields.
+    """
+    text = octets.removeprefix(b"\r\n")
+    return text if text and text is not octets else octets.removesuffix(b"\r\n")
 
 
 def _signed(what: str) -> SMTPArgumentError:
