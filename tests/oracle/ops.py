@@ -56,6 +56,9 @@ class Operator:
         except (asyncio.CancelledError, GeneratorExit):  # of a loop that was closed
             is_cut_off = True
             raise
+        except RuntimeError as exc:  # of asyncio's own locks, in such a loop
+            is_cut_off = str(exc) == "Event loop is closed"
+            raise
         except TimeoutError as exc:
             if op.limit is None or isinstance(exc, SMTPException):
                 raise

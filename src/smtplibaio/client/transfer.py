@@ -178,6 +178,12 @@ class Transfer:
         if isinstance(exc, (SMTPProtocolError, SMTPDeliveryUnknownError)):
             protocol.end(SMTPProtocolError(str(exc)))
             return
+        if transaction.is_out_of_step:
+            text = (
+                f"{protocol.peer} knows no BDAT: it may take the content for commands"
+            )
+            protocol.end(SMTPProtocolError(text))
+            return
         self.must_reset = transaction.is_all_sent
         try:
             for line in transaction.remedy():
