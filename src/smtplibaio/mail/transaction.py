@@ -324,8 +324,8 @@ class Transaction:
     def is_out_of_step(self) -> bool:
         """Whether the server has refused a BDAT as if it knew no such command.
 
-        It has not read the octets then, as RFC 3030 2 wants, and takes them for commands
-        that it answers one by one.
+        It has not read the octets then, as RFC 3030 2 wants, and takes them for
+        commands that it answers one by one.
         """
         replies = self.replies[self._content_at :] if self._is_chunked else ()
         return any(500 <= reply[0] <= 504 for reply in replies)
