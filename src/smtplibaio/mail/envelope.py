@@ -113,7 +113,9 @@ def _check_distinct(options: Iterable[str]) -> None:
 
 def _called(recipients: Any) -> dict[str, list[str]]:
     """Check recipients; return each mailbox with every spelling of it."""
-    is_one = isinstance(recipients, str) or not isinstance(recipients, Iterable)
+    is_one = type(recipients) is not list and (
+        isinstance(recipients, str) or not isinstance(recipients, Iterable)
+    )
     called: dict[str, list[str]] = {}
     for recipient in (recipients,) if is_one else recipients:
         if type(recipient) is str:

@@ -22,9 +22,9 @@ _DEFAULTS = tuple(parameter.default for parameter in fields(Parameters))
 _values_of = attrgetter(*_NAMES)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mail:
-    """Hold one mail for `SMTP.send_many`; see `SMTP.send_message` for what it means."""
+    """One mail for `SMTP.send_many`; its fields are the arguments of `send_message`."""
 
     message: Message
     sender: object = None
@@ -45,10 +45,10 @@ class Mail:
     progress: ProgressCallback | None = None
 
     def envelope(self) -> Envelope:
-        """Give the envelope, from the message where it is not told.
+        """Return the envelope; what was not given is read from the message.
 
         Raises:
-            SMTPArgumentError: It may not go on the wire, or there is none.
+            SMTPArgumentError: It may not go on the wire, or nobody is named.
         """
         sender, recipients = self.sender, self.recipients
         if sender is None or recipients is None:
