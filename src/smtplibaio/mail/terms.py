@@ -150,7 +150,7 @@ class Terms:
         self.allow_window = may_chunk and self.is_grouped and not is_lmtp
         # Courier's servers swallow what stands behind the final dot.
         is_courier = "XEXDATA" in self._announced or (
-            "COURIER" in self._announced.get("XVERP", ())
+            "COURIER" in map(str.upper, self._announced.get("XVERP", ()))
         )
         self.allow_behind_dot = self.is_grouped and not is_courier
 

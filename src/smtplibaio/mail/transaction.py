@@ -43,12 +43,8 @@ from ..exceptions import (
     SMTPCommandFailedError,
     SMTPDeliveryUnknownError,
     SMTPException,
-    SMTPNoRecipientError,
     SMTPProtocolError,
-    SMTPRecipientRefusedError,
-    SMTPTimeoutError,
     is_farewell,
-    lost_within_mail,
     one_line,
 )
 from ..grammar import commands
@@ -56,7 +52,14 @@ from ..grammar.replies import Reply, as_verdict_on_rcpt
 from ..timeouts import Timeouts
 from .result import SendResult, Status
 from .terms import Plan
-from .verdicts import check_data, check_reply, is_ok, says_nothing
+from .verdicts import (
+    check_data,
+    check_rcpts,
+    check_reply,
+    is_ok,
+    lost_before,
+    says_nothing,
+)
 
 __all__ = ["Transaction"]
 
@@ -271,16 +274,9 @@ class Transaction:
             check_reply(replies[0], "RSET")
         if plan.mail and len(replies) >= at:
             check_reply(replies[at - 1], "MAIL")
-        rcpts = self._rcpt_replies()
-        refused = {
-            name: reply for name, reply in self._verdicts().items() if not is_ok(reply)
-        }
-        if refused:
-            errors = [*map(_rcpt_error, refused.values())]
-            if len(refused) == len(plan.rcpts):
-                raise SMTPNoRecipientError(errors, refused)
-            if plan.all_or_nothing and len(rcpts) == len(plan.rcpts):
-                raise SMTPRecipientRefusedError(refused)
+        check_rcpts(
+            self._verdicts(), len(plan.rcpts), all_or_nothing=plan.all_or_nothing
+        )
         if self._says_data and len(replies) >= self._content_at:
             check_data(replies[self._content_at - 1])
 
@@ -454,16 +450,9 @@ class Transaction:
 
     def _lost_before(self, cause: SMTPException) -> SMTPException:
         """Return the error for a mail that the end of the connection has prevented."""
-        text = cause.args[0] if cause.args else ""
-        result = self._partial_result()
-        if result is not None:
-            said = (f"{name}: {one_line(*reply)}" for name, reply in result.items())
-            text += f"; refused before: {'; '.join(said)}"
-        if isinstance(cause, SMTPTimeoutError):
-            is_waiting_for_group = len(self.replies) < self._content_at
-            text += _TOGETHER if self.plan.is_grouped and is_waiting_for_group else ""
-        is_answered = len(self.replies) >= self._rcpts_at
-        return lost_within_mail(cause, text, result, is_mail_answered=is_answered)
+        is_waiting_for_group = len(self.replies) < self._content_at
+        hint = _TOGETHER if self.plan.is_grouped and is_waiting_for_group else ""
+        return lost_before(cause, self._partial_result(), hint)
 
     def remedy(self) -> tuple[bytes, ...]:
         """Return the commands that put the session in order after a refusal.
@@ -496,9 +485,3 @@ class Transaction:
             and len(self.replies) >= self._content_at
             and self.replies[self._content_at - 1][0] == 354
         )
-
-
-def _rcpt_error(reply: Reply) -> SMTPCommandFailedError:
-    if reply[0] < 400:
-        raise SMTPProtocolError(f"the server answered RCPT with {reply[0]}")
-    return SMTPCommandFailedError(*reply, "RCPT", reply)

@@ -1,4 +1,4 @@
-"""What one reply says of its command.
+"""What replies say of their commands, and what the end of a connection says.
 
 Rules:
 
@@ -9,10 +9,29 @@ Rules:
 
 from __future__ import annotations
 
-from ..exceptions import SMTPCommandFailedError, SMTPProtocolError
-from ..grammar.replies import Reply
+from collections.abc import Mapping
 
-__all__ = ["check_data", "check_reply", "is_ok", "says_nothing"]
+from ..exceptions import (
+    SMTPCommandFailedError,
+    SMTPConnectionLostError,
+    SMTPException,
+    SMTPNoRecipientError,
+    SMTPProtocolError,
+    SMTPRecipientRefusedError,
+    SMTPTimeoutError,
+    one_line,
+)
+from ..grammar.replies import Reply
+from .result import SendResult
+
+__all__ = [
+    "check_data",
+    "check_rcpts",
+    "check_reply",
+    "is_ok",
+    "lost_before",
+    "says_nothing",
+]
 
 
 def is_ok(reply: Reply) -> bool:
@@ -54,3 +73,55 @@ def check_data(reply: Reply) -> None:
     if reply[0] < 400:
         raise SMTPProtocolError(f"the server answered DATA with {reply[0]}, not 354")
     raise SMTPCommandFailedError(*reply, "DATA", reply)
+
+
+def check_rcpts(
+    verdicts: Mapping[str, Reply], recipients: int, *, all_or_nothing: bool
+) -> None:
+    """Pass the replies to RCPT, where content may leave for one recipient at least.
+
+    Args:
+        verdicts: Those that have come, by recipient.
+        recipients: How many there will be.
+        all_or_nothing: Whether every recipient must be accepted.
+
+    Raises:
+        SMTPNoRecipientError: Every recipient was refused.
+        SMTPRecipientRefusedError: One was, and all were wanted.
+        SMTPProtocolError: A reply is 3yz.
+    """
+    refused = {name: reply for name, reply in verdicts.items() if not is_ok(reply)}
+    if not refused:
+        return
+    errors = [*map(_rcpt_error, refused.values())]
+    if len(refused) == recipients:
+        raise SMTPNoRecipientError(errors, refused)
+    if all_or_nothing and len(verdicts) == recipients:
+        raise SMTPRecipientRefusedError(refused)
+
+
+def _rcpt_error(reply: Reply) -> SMTPCommandFailedError:
+    if reply[0] < 400:
+        raise SMTPProtocolError(f"the server answered RCPT with {reply[0]}")
+    return SMTPCommandFailedError(*reply, "RCPT", reply)
+
+
+def lost_before(
+    cause: SMTPException, result: SendResult | None, hint: str
+) -> SMTPException:
+    """Return the error for a mail that the end of the connection has prevented.
+
+    Args:
+        cause: Why the connection ended.
+        result: The refusals that came before that, if any did.
+        hint: What may help against a reply that was late.
+    """
+    text = cause.args[0] if cause.args else ""
+    if result is not None:
+        said = (f"{name}: {one_line(*reply)}" for name, reply in result.items())
+        text += f"; refused before: {'; '.join(said)}"
+    if isinstance(cause, SMTPTimeoutError):
+        return SMTPTimeoutError(text + hint, result)
+    if isinstance(cause, SMTPConnectionLostError):
+        return SMTPConnectionLostError(text, cause.reply, result)
+    return cause
