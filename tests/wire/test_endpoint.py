@@ -331,17 +331,9 @@ def test_nothing_secret_is_in_the_repr_of_a_proxy() -> None:
     assert "s3cret" not in shown
 
 
-@pytest.mark.parametrize(
-    ("hostname", "text"),
-    [
-        ("localhost ", "has a blank in it: 'localhost '"),
-        ("mx.example:587", r"argument of its own \(port=\), not 'mx.example:587'"),
-        ("[2001:db8::1]", "without brackets"),
-    ],
-)
-def test_a_host_name_that_is_more_than_one_says_what_is_wrong(
-    hostname: str, text: str
-) -> None:
+@pytest.mark.parametrize("hostname", ["localhost ", "mx.example:587", "[2001:db8::1]"])
+def test_a_host_name_that_is_more_than_one_says_what_to_do(hostname: str) -> None:
     """H14: S15, S16."""
-    with pytest.raises(SMTPArgumentError, match=text):
+    with pytest.raises(SMTPArgumentError) as caught:
         Endpoint(hostname)
+    assert "has no blank in it; port=, username= and" in str(caught.value)

@@ -259,8 +259,8 @@ def _host(name: str) -> str:
     if not {" ", "@", "["}.isdisjoint(name) or (":" in name and not _is_address(name)):
         raise SMTPArgumentError(
             # It is not shown: there may be a password in it.
-            "the host name is a name, or an address without brackets: port, user name "
-            "and password are arguments of their own"
+            "the host name is a name, or an address without brackets, and has no blank "
+            "in it; port=, username= and password= are given apart"
         )
     _a_labels(name)  # IDNA may refuse it
     return name
