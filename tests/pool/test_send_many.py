@@ -236,6 +236,22 @@ async def test_when_no_connection_can_be_had_every_mail_is_told() -> None:
         assert len(found) == 5
 
 
+@pytest.mark.parametrize("backoff", [0.0, 0.01])
+async def test_a_connection_that_fails_is_one_attempt_of_each_mail(
+    backoff: float,
+) -> None:
+    """However many wait for it."""
+
+    def say(session: Session, line: str) -> str | None:
+        return "421 later" if line == "" and session.number == 1 else None
+
+    async with served(say, size=5, attempts=2, backoff=backoff) as (_, pool):
+        pool._connections.policy.backoff.opening.failures = 1  # one at a time
+        found = await statuses(pool, mails(5))
+        assert {*found.values()} == {"accepted"}
+        assert len(found) == 5
+
+
 async def test_a_server_that_comes_back_gets_them_all() -> None:
     def say(session: Session, line: str) -> str | None:
         return "421 later" if line == "" and session.number <= 2 else None

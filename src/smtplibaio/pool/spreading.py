@@ -205,20 +205,17 @@ class Spread:
         try:
             member = await self._connections.acquire(domains=domains, owner=self)
         except Exception as exc:
-            # Whoever comes next waits until a connection may be tried again.
-            self._blame_next(exc, is_paused=False)
+            self._blame_next(exc)
             return
         finally:
             self._coming -= 1
         await self._run(member)
 
-    def _blame_next(
-        self, error: Exception, *, is_free: bool = False, is_paused: bool = True
-    ) -> None:
+    def _blame_next(self, error: Exception, *, is_free: bool = False) -> None:
         """Have the next mail fail, which would have had the session."""
         delivery = self._stock.next()
         if delivery is not None:
-            self._failed(delivery, error, is_free=is_free, is_paused=is_paused)
+            self._failed(delivery, error, is_free=is_free)
 
     async def _run(self, member: Member) -> None:
         begun: deque[Delivery] = deque()
@@ -292,31 +289,23 @@ class Spread:
 
     def _accepted(self, delivery: Delivery, result: SendResult) -> None:
         delivery.accepted(result)
-        self._go_on(delivery, 0.0)
+        self._go_on(delivery)
 
-    def _failed(
-        self,
-        delivery: Delivery,
-        error: Exception,
-        *,
-        is_free: bool,
-        is_paused: bool = True,
-    ) -> None:
+    def _failed(self, delivery: Delivery, error: Exception, *, is_free: bool) -> None:
         delivery.failed(error, is_free=is_free)
         if not delivery.is_over and self._must_stop:
             delivery.end(error)
         if not delivery.is_over:
             self._connections.tally.goes_on(is_replaced=delivery.is_replaced)
-        is_paused = is_paused and not delivery.is_replaced
-        self._go_on(delivery, self._pause_after(delivery.tries) if is_paused else 0.0)
+        self._go_on(delivery)
 
-    def _go_on(self, delivery: Delivery, seconds: float) -> None:
+    def _go_on(self, delivery: Delivery) -> None:
         if delivery.is_over:
             self._report(delivery)
-        elif seconds:
-            self._stock.put_off(delivery, seconds)
-        else:
+        elif delivery.failure is None:
             self._stock.put_back(delivery)
+        else:
+            self._stock.put_off(delivery, self._pause_after(delivery.tries))
 
     def _report(self, delivery: Delivery) -> None:
         error = delivery.error

@@ -102,7 +102,10 @@ class Stock:
         self._ready.extendleft(reversed([*deliveries]))
 
     def put_off(self, delivery: Delivery, seconds: float) -> None:
-        """Have a mail be the next one after a while."""
+        """Have a mail be the next one after a while, and others be before it now."""
+        if not seconds:
+            self._ready.append(delivery)
+            return
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
         heapq.heappush(self._later, (due, next(self._numbers), delivery))
