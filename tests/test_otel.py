@@ -25,6 +25,7 @@ from smtplibaio import (
     SMTPConnectionLostError,
     SMTPDeliveryUnknownError,
     SMTPNoRecipientError,
+    SMTPPool,
     events,
     otel,
 )
@@ -310,3 +311,49 @@ async def test_a_cancelled_mail_has_its_span_all_the_same(telemetry: Telemetry) 
     attributes = telemetry.span("smtp.mail").attributes or {}
     assert attributes["smtp.status"] == "unknown"
     assert attributes["error.type"] == "CancelledError"
+
+
+# Pools
+
+
+async def test_the_sessions_of_pools_add_up(telemetry: Telemetry) -> None:
+    def sessions() -> dict[str, int]:
+        points = telemetry.points("smtp.client.pool.sessions")
+        return {point.attributes["smtp.pool.state"]: point.value for point in points}
+
+    with SMTPServer() as server:
+        one, other = (
+            SMTPPool.from_url(server.url, size=1, on_event=telemetry.listener)
+            for _ in range(2)
+        )
+        async with one, other:
+            async with one.session(), other.session():
+                assert sessions() == {"idle": 0, "busy": 2}
+                waiter = asyncio.create_task(one.sendmail("a@x.example", "b@y", "hi"))
+                await asyncio.sleep(0)
+                (waiting,) = telemetry.points("smtp.client.pool.waiting")
+                assert waiting.value == 1
+            await waiter
+            assert sessions() == {"idle": 2, "busy": 0}
+    assert sessions() == {"idle": 0, "busy": 0}
+    (waiting,) = telemetry.points("smtp.client.pool.waiting")
+    assert waiting.value == 0
+    assert telemetry.listener._pools == {}  # type: ignore[attr-defined]
+
+
+async def test_a_listener_that_raises_does_not_disturb_the_pool() -> None:
+    complaints: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+
+    def raising(event: events.Event) -> None:
+        if isinstance(event, events.PoolChanged):
+            raise ZeroDivisionError
+
+    with SMTPServer() as server:
+        async with SMTPPool.from_url(server.url, on_event=raising) as pool:
+            await pool.sendmail("a@x.example", "b@y.example", "hi")
+        assert len(server.messages) == 1
+    loop.set_exception_handler(handler)
+    assert {type(c["exception"]) for c in complaints} == {ZeroDivisionError}

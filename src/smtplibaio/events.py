@@ -212,9 +212,12 @@ class PoolChanged(_OfConnection):
 
     Attributes:
         statistics: The figures of the moment.
+        pool_id: The number of the pool, unique within the process; it takes no part in
+            comparisons. `connection_id` means nothing here.
     """
 
     statistics: PoolStatistics
+    pool_id: int = field(default=0, compare=False, kw_only=True)
 
     def __str__(self) -> str:
         now = self.statistics

@@ -33,6 +33,12 @@ Metrics, with `server.address` and `server.port`:
 * `smtp.client.mails`: a counter, by `smtp.status` and `error.type`;
 * `smtp.client.mail.duration`: a histogram of seconds, by the same;
 * `smtp.client.connections`: how many are open.
+
+Of pools, all of them together:
+
+* `smtp.client.pool.sessions`: how many there are, by `smtp.pool.state`, which is "idle"
+  or "busy";
+* `smtp.client.pool.waiting`: how many callers wait for one.
 """
 
 from __future__ import annotations
@@ -49,6 +55,7 @@ from .events import (
     Listener,
     MailEnded,
     MailStarted,
+    PoolChanged,
     TLSStarted,
 )
 from .exceptions import printable
@@ -108,6 +115,13 @@ class _Recorder:
         self._open_connections = meter.create_up_down_counter(
             "smtp.client.connections", "{connection}", "Connections that are open"
         )
+        self._pools: dict[int, tuple[int, int, int]] = {}
+        self._sessions = meter.create_up_down_counter(
+            "smtp.client.pool.sessions", "{session}", "Sessions of pools"
+        )
+        self._waiting = meter.create_up_down_counter(
+            "smtp.client.pool.waiting", "{caller}", "Callers that wait for a session"
+        )
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -121,6 +135,8 @@ class _Recorder:
                 self._mail_started(event)
             case MailEnded():
                 self._mail_ended(event)
+            case PoolChanged():
+                self._pool_changed(event)
 
     def _connected(self, event: Connected) -> None:
         server, network = _server_of(event), _network_of(event)
@@ -155,6 +171,17 @@ class _Recorder:
         if event.reply is not None:
             span.set_attributes(_reply_attributes(event.reply))
         _end(span, error, event.error)
+
+    def _pool_changed(self, event: PoolChanged) -> None:
+        # Counters that go up and down add up over pools, as gauges would not.
+        statistics = event.statistics
+        now = statistics.idle, statistics.busy, statistics.waiting
+        idle, busy, waiting = self._pools.pop(event.pool_id, (0, 0, 0))
+        self._sessions.add(now[0] - idle, {"smtp.pool.state": "idle"})
+        self._sessions.add(now[1] - busy, {"smtp.pool.state": "busy"})
+        self._waiting.add(now[2] - waiting)
+        if any(now):
+            self._pools[event.pool_id] = now
 
     def _start(
         self, name: str, attributes: _Attributes, linked: trace.Span | None = None

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -427,3 +428,38 @@ def test_a_server_must_be_named(
     with pytest.raises(SystemExit):
         main(["send", str(outbox)])
     assert "use --url, or set SMTP_URL" in capsys.readouterr().err
+
+
+# Several connections
+
+
+@pytest.mark.parametrize("options", [["--pool", "3"], ["--rate", "200"]])
+def test_a_pool_connects_again_where_a_connection_is_lost(
+    outbox: Path, options: list[str]
+) -> None:
+    for number in range(4, 20):
+        (outbox / f"{number}.eml").write_bytes(message(number))
+    with SMTPServer(reply={"MAIL": [None, Fault.CLOSE]}) as server:
+        assert send(server, outbox, "--journal", "j", *options) == 0
+        assert sorted(subjects(server)) == sorted(map(str, range(1, 20)))
+
+
+def test_a_rate_is_kept(outbox: Path, server: SMTPServer) -> None:
+    started = time.monotonic()
+    assert send(server, outbox, "--rate", "10") == 0
+    assert time.monotonic() - started >= 0.2
+    assert subjects(server) == ["1", "2", "3"]
+
+
+def test_a_pool_without_a_server_does_not_try_for_each_mail(
+    outbox: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4, 100):
+        (outbox / f"{number}.eml").write_bytes(message(number))
+    url = "smtp://127.0.0.1:1"
+    assert main(["send", "--url", url, str(outbox), "--pool", "1", "--json"]) == 75
+    shown = capsys.readouterr()
+    assert "refuses connections" in shown.err
+    *tried, summary = map(json.loads, shown.out.splitlines())
+    assert len(tried) < 10
+    assert summary["mails"] == {"not sent": 99}

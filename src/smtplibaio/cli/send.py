@@ -19,7 +19,7 @@ from .display import Display, PlainDisplay
 from .journal import Journal, JournalError
 from .letters import Letter, letters_in, letters_of_stream
 from .reports import Report, Tally
-from .sending import Delivery, Envelope, deliver
+from .sending import Client, Delivery, Envelope, deliver
 from .target import URL_HELP, Target
 
 __all__ = ["add_send", "display_of"]
@@ -79,7 +79,8 @@ def add_send(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     way = parser.add_argument_group("how").add_argument
     way("--window", type=_positive, default=1, metavar="N",
         help="mails on their way without an answer, on each connection")  # fmt: skip
-    way("--pool", type=_positive, default=1, metavar="N", help="connections")
+    way("--pool", type=_positive, metavar="N",
+        help="connections at a time; those that are lost are opened again")  # fmt: skip
     way("--rate", type=_rate, metavar="R", help="mails a second, at most")
     way("--journal", type=Path, metavar="FILE",
         help="a new file to write down in what became of each mail")  # fmt: skip
@@ -113,7 +114,7 @@ _rate.__name__ = "number"
 def _run(arguments: argparse.Namespace) -> int:
     try:
         letters = _letters(arguments)
-        client = Target.of(arguments.url, os.environ).client()
+        client = _client(arguments)
         journal = _journal(arguments)
     except OSError as exc:
         arguments.fail(f"{exc.filename}: {exc.strerror}")
@@ -147,6 +148,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_summary(delivery.tally, journal, seconds, error)
     return delivery.tally.exit_status
+
+
+def _client(arguments: argparse.Namespace) -> Client:
+    """Make one session, or a pool where several connections or a rate are wanted."""
+    target = Target.of(arguments.url, os.environ)
+    if arguments.pool is None and arguments.rate is None:
+        return target.client()
+    return target.pool(arguments.pool or 1, arguments.rate)
 
 
 # What there is to send

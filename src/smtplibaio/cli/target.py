@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from ..exceptions import SMTPArgumentError
+from ..pool.pool import SMTPPool
 from ..smtp import SMTP
 from ..url import Configuration, read_environment
 
@@ -20,6 +21,23 @@ Write the user name into the URL (smtp://user@host) and the password into the
 environment, as SMTP_PASSWORD: arguments are seen by every user of a machine.
 Certificates are verified against the system's authorities, or against those
 in the file that SSL_CERT_FILE names."""
+
+
+class _ConnectedPool(SMTPPool):
+    """A pool that connects as it is entered.
+
+    So a wrong password, or a server that is not there, is told once, and not tried
+    again for each mail.
+    """
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        try:
+            async with self.session():
+                return self
+        except BaseException:
+            await self.close()
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +82,16 @@ class Target:
             overrides: Arguments that take precedence over the URL.
         """
         return SMTP.from_url(self._url, **{**self.credentials, **overrides})
+
+    def pool(self, size: int, rate: float | None) -> SMTPPool:
+        """Make a pool, which connects again where a connection is lost.
+
+        Args:
+            size: How many connections there are at most.
+            rate: How many mails leave in a second at most; None for no limit.
+        """
+        options = {**self.credentials, "size": size, "rate": rate}
+        return _ConnectedPool.from_url(self._url, **options)
 
     def __str__(self) -> str:
         options = self.configuration.options

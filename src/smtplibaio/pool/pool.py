@@ -14,11 +14,12 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..content.forms import Message
-from ..events import Listener, PoolChanged
+from ..events import Listener, Narrator, PoolChanged
 from ..exceptions import SMTPArgumentError
 from ..mail.mail import Mail
 from ..mail.result import Outcome, SendResult
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from ..url import Configuration, Reader
 
 __all__ = ["SMTPPool"]
+
+_pool_ids = count(1)
+
+
+def _complain(context: dict[str, Any]) -> None:
+    """Report a listener that raises, which is no affair of the pool."""
+    asyncio.get_running_loop().call_exception_handler(context)
 
 
 class SMTPPool:
@@ -118,7 +126,8 @@ class SMTPPool:
         self._size = size
         self._attempts = attempts
         self._pause_after = partial(pause, backoff, backoff_max)
-        self._on_event = on_event
+        self._pool_id = next(_pool_ids)
+        self._narrator = Narrator(on_event, _complain)
         self._told = PoolStatistics(limit=size)
         changed = None if on_event is None else self._tell
         self._connections = Connections(Policy(rules), make, changed)
@@ -352,9 +361,9 @@ class SMTPPool:
 
     def _tell(self) -> None:
         now = self.statistics()
-        if now != self._told and self._on_event is not None:
+        if now != self._told:
             self._told = now
-            self._on_event(PoolChanged(now))
+            self._narrator.tell(PoolChanged(now, pool_id=self._pool_id))
 
     # The end
 
