@@ -306,6 +306,7 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "The commands of a mail in one write (PIPELINING)": groups,
     "One round trip a mail, in a run of mails": groups_mails,
     "BDAT (CHUNKING)": has_bdat,
+    "A connection pool with retries": has_pool,
     "Certificates verified without being asked": verifies,
     "SCRAM logins": has_scram,
     "OAuth 2 with fresh tokens": has_tokens,
