@@ -13,7 +13,9 @@ _KINDS = (
     "sendmail", "sendmail", "send_message", "many", "many", "many", "pipeline",
     "pipeline", "chunks", "hand", "abandon",
 )  # fmt: skip
+_LMTP_KINDS = ("sendmail", "send_message", "many")
 _FORMS = ("bytes", "bytes", "bytes", "str", "message", "generator", "async", "file")
+_SOURCES = ("list", "list", "generator", "generator", "async", "async", "own")
 _FAILURES = ("at once", "in the middle", "cancelled", "cleanup", "slow")
 _TRANSIENT = (421, 450, 451, 452, 471)
 _PERMANENT = (500, 502, 503, 550, 552, 554, 571, 591)
@@ -44,6 +46,7 @@ class _Drawing:
         self.trouble = some if theme in ("server", "all") else 0.0
         self.failing = 0.4 if theme == "source" else 0.1 if theme == "all" else 0.02
         self.unrest = 0.9 if theme == "outside" else 0.4 if theme == "all" else 0.02
+        self.kind = self.random.choice(("smtp",) * 6 + ("tls", "lmtp"))
         self.numbers = 0
         self.chunking = self.maybe(0.5)
         self.is_windowed = self.maybe(0.5)
@@ -69,6 +72,7 @@ class _Drawing:
             True if self.chunking else random.choice((None, None, False)),
             not self.maybe(0.1),
             random.choice((30.0, 30.0, 2.0)),
+            self.kind,
         )
 
     def profile(self) -> Profile:
@@ -96,7 +100,7 @@ class _Drawing:
 
     def op(self, clients: int) -> Op:
         random = self.random
-        kind = random.choice(_KINDS)
+        kind = random.choice(_LMTP_KINDS if self.kind == "lmtp" else _KINDS)
         count = 1
         if kind == "many":
             count = random.choice((1, 2, 3, 5, 8, 40 if self.maybe(0.1) else 4))
@@ -110,7 +114,7 @@ class _Drawing:
             random.randrange(clients),
             random.choice((2, 8, 32)) if is_many and self.is_windowed else 1,
             random.choice((0.5, 5.0, 40.0)) if self.maybe(0.1) else None,
-            random.choice(("list", "generator", "async")) if is_many else "list",
+            random.choice(_SOURCES) if is_many else "list",
             random.choice(("raise", "cancelled", "cleanup", "slow"))
             if self.maybe(self.failing)
             else "",
@@ -149,6 +153,8 @@ class _Drawing:
         for letter in op.letters:
             rcpts = [f"RCPT{n}" for n in range(letter.recipients)]
             verbs = ["MAIL", *rcpts, "DATA", "CHUNK", "CONTENT", "CONTENT", "RSET"]
+            if self.kind == "lmtp":
+                verbs += [f"FINAL{n}" for n in range(letter.recipients)]
             steps.extend((letter.number, verb) for verb in verbs)
         return steps
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from smtplibaio import SMTP, SMTPException, Timeouts
+import trustme
+
+from smtplibaio import LMTP, SMTP, SMTPException, Timeouts
 
 from .clock import Deadlock
 from .ledger import Ledger
@@ -68,7 +72,9 @@ class _Player:
         self.new_loop = new_loop
         self.pace = pace
         self.ledger = Ledger({letter.number: letter for letter in world.letters})
-        self.model = model(world.profile, world.faults, self.at, pace)
+        self.model = model(
+            world.profile, world.faults, self.at, pace, is_lmtp=world.kind == "lmtp"
+        )
         self.disturbances = list(world.disturbances)
         self.actors: list[deque[tuple[int, Op]]] = []
         number = 0
@@ -89,16 +95,9 @@ class _Player:
             if self.world.patience is not None:
                 patience = self.world.patience * self.pace
                 limits = replace(Timeouts.of(patience), quit=0.2 * patience)
+            port = listener.getsockname()[1]
             self.clients = [
-                SMTP(
-                    "127.0.0.1",
-                    listener.getsockname()[1],
-                    "client.example",
-                    limits,
-                    chunking=self.world.chunking,
-                    pipelining=self.world.pipelining,
-                )
-                for _ in range(self.world.clients)
+                self.client(port, limits) for _ in range(self.world.clients)
             ]
             while self.live(listener):
                 pass
@@ -108,6 +107,16 @@ class _Player:
             self.ledger.leave(self.world.ops[number].letters, "in a closed loop")
         self.ledger.judge(self.model)
         return Played(self.world, self.ledger, self.model)
+
+    def client(self, port: int, limits: Timeouts) -> SMTP:
+        options: dict[str, Any] = {
+            "chunking": self.world.chunking,
+            "pipelining": self.world.pipelining,
+        }
+        if self.world.kind == "tls":
+            options |= {"tls": True, "tls_context": contexts()[1]}
+        kind = LMTP if self.world.kind == "lmtp" else SMTP
+        return kind("127.0.0.1", port, "client.example", limits, **options)
 
     def live(self, listener: socket.socket) -> bool:
         """Play one loop's life, and tell whether another one follows."""
@@ -146,7 +155,10 @@ class _Player:
         self.broken_off = self.loop.create_future()
         self.tasks: dict[int, asyncio.Task[None]] = {}
         server = await asyncio.start_server(
-            self.model.serve, sock=listener.dup(), limit=_NARROW
+            self.model.serve,
+            sock=listener.dup(),
+            limit=_NARROW,
+            ssl=contexts()[0] if self.world.kind == "tls" else None,
         )
         actors = [self.loop.create_task(self.act(actor)) for actor in self.actors]
         everybody = asyncio.gather(*actors)
@@ -228,6 +240,17 @@ class _Player:
             self.left_behind_task = self.loop.create_task(client.close())
         elif not self.broken_off.done():
             self.broken_off.set_result(None)
+
+
+@cache
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The contexts of the server and of the client, made once."""
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
 
 
 def _waiting(loop: asyncio.AbstractEventLoop) -> list[str]:

@@ -33,12 +33,14 @@ class Told:
         status: "accepted" (for some recipients at least), "nothing" (certain that
             nothing was stored), "unknown", or "untold".
         accepted: The recipients that the mail was accepted for.
+        refused: Those that were refused, of a mail of which the rest is unknown.
         text: How it was said.
         error: The error, where there was one.
     """
 
     status: str = "untold"
     accepted: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
     text: str = ""
     error: BaseException | None = None
 
@@ -61,6 +63,7 @@ class Ledger:
         status: str,
         text: str,
         accepted: Iterable[str] = (),
+        refused: Iterable[str] = (),
         error: BaseException | None = None,
     ) -> None:
         """Note what the caller was told of a mail; a second time is a finding."""
@@ -68,7 +71,9 @@ class Ledger:
         if known is not None:
             self.find("told twice", f"m{letter.number}: {known.text}; and then: {text}")
             return
-        self.told[letter.number] = Told(status, frozenset(accepted), text, error)
+        self.told[letter.number] = Told(
+            status, frozenset(accepted), frozenset(refused), text, error
+        )
 
     def leave(self, letters: Iterable[Letter], text: str) -> None:
         """Note that nobody was there to be told of what has no outcome yet."""
@@ -132,7 +137,8 @@ def _judge_told(
             yield Finding("accepted and not stored", f"{name}: {told.text}")
         if told.status == "nothing" and count:
             yield Finding("stored and not said", f"{name}: {told.text}")
-        if told.status == "accepted" and recipient not in told.accepted and count:
+        is_refused = told.status == "accepted" and recipient not in told.accepted
+        if (is_refused or recipient in told.refused) and count:
             yield Finding("stored and refused", f"{name} {recipient}: {told.text}")
 
 

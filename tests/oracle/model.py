@@ -67,6 +67,7 @@ class Model:
         faults: What goes wrong once, by step.
         told: Called with each step before its reply is said.
         pace: What each second of the plan takes.
+        is_lmtp: Whether there is a final reply for each recipient (RFC 2033 4.2).
 
     Attributes:
         stored: The mails.
@@ -81,11 +82,14 @@ class Model:
         faults: dict[Step, Fault],
         told: Callable[[Step], None],
         pace: float = 1.0,
+        *,
+        is_lmtp: bool = False,
     ) -> None:
         self.profile = profile
         self.faults = dict(faults)
         self.told = told
         self.pace = pace
+        self.is_lmtp = is_lmtp
         self._tasks: set[asyncio.Task[Any]] = set()
         self.stored: list[Stored] = []
         self.decided: dict[int, list[int]] = {}
@@ -232,8 +236,11 @@ class _Session:
         if then in ("421", "fin", "deaf"):
             if not self.is_mute and then != "deaf" and self.is_decided:
                 self.model.decided.setdefault(self.latest, self.refused)
-            with suppress(OSError):
-                self.writer.write_eof()
+            if self.writer.can_write_eof():
+                with suppress(OSError):
+                    self.writer.write_eof()
+            else:
+                self.writer.close()  # over TLS there is nothing else
             self.is_mute = True
             if then == "deaf":
                 return
@@ -375,6 +382,9 @@ class _Session:
 
     async def verdict(self, content: bytes, fault: Fault) -> None:
         """Store a mail, or do not, and say so."""
+        if self.model.is_lmtp and self.transaction is not None:
+            await self.verdicts(content, fault, self.transaction)
+            return
         text = f"content of {_names(content)}"
         transaction = self.transaction
         is_ready = transaction is not None and bool(transaction.recipients)
@@ -390,6 +400,23 @@ class _Session:
         self.transcript.append(f"    <stored for {', '.join(stored.recipients)}>")
         await self.say(code, text, fault)
 
+    async def verdicts(
+        self, content: bytes, fault: Fault, transaction: Transaction
+    ) -> None:
+        """Store a mail for one recipient after the other, and say so for each."""
+        self.transaction = None
+        is_early = fault.early >= 0
+        for n, recipient in enumerate(transaction.recipients):
+            one = self.fault(f"FINAL{n}")
+            code = one.code or fault.code or 250
+            if code < 400:
+                self.model.store(
+                    Stored(transaction.sender, (recipient,), content, is_early)
+                )
+                self.transcript.append(f"    <stored for {recipient}>")
+            await self.say(code, f"content of {_names(content)} for {recipient}", one)
+        await self.end(fault.then)
+
     def count(self, code: int, *, decides: bool = True) -> None:
         """Note a refusal of the latest mail."""
         if code >= 400:
@@ -397,7 +424,8 @@ class _Session:
             self.is_decided = self.is_decided or decides
 
     async def refuse(self, code: int, text: str, fault: Fault) -> None:
-        self.count(code)
+        # What comes together with 354 may be a reply that nobody asked for.
+        self.count(code, decides=fault.early != 0)
         if not self.profile.keeps:
             self.transaction = None
         elif self.transaction is not None:
@@ -409,6 +437,7 @@ class _Session:
 _ANSWERS = {
     b"EHLO": _Session.ehlo,
     b"HELO": _Session.ehlo,
+    b"LHLO": _Session.ehlo,
     b"MAIL": _Session.mail,
     b"RCPT": _Session.rcpt,
     b"DATA": _Session.data,

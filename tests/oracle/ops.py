@@ -53,16 +53,13 @@ class Operator:
                     await getattr(self, f"_{_METHODS.get(op.kind, op.kind)}")(
                         client, op
                     )
-        except (asyncio.CancelledError, GeneratorExit):  # of a loop that was closed
-            is_cut_off = True
-            raise
-        except RuntimeError as exc:  # of asyncio's own locks, in such a loop
-            is_cut_off = str(exc) == "Event loop is closed"
-            raise
         except TimeoutError as exc:
+            is_cut_off = True
             if op.limit is None or isinstance(exc, SMTPException):
                 raise
+        except BaseException:  # nobody was told; an odd one is noted by who waits
             is_cut_off = True
+            raise
         finally:
             for letter in op.letters:
                 if letter.number not in self._ledger.told:
@@ -124,7 +121,7 @@ class Operator:
             for letter in op.letters
         ]
         handed: list[int] = []
-        source = mails_of(op, mails, handed, self._pace)
+        source = mails_of(op, mails, handed, self._pace, client)
         rest = "unknown"
         count = 0
         outcomes = client.send_many(source, window=op.window)
@@ -278,7 +275,13 @@ class Operator:
         is_certain = isinstance(error, SourceError) or error.safe_to_retry
         status = "nothing" if is_certain else "unknown"
         text = " ".join([repr(error), *map(str, replies)])
-        self._ledger.tell(letter, status, text, error=error)
+        result: SendResult | None = getattr(error, "result", None)
+        if status == "unknown" and result is not None:
+            text = f"{text} {result.accepted} {dict(result)}"
+            known = {"accepted": result.accepted, "refused": list(result)}
+            self._ledger.tell(letter, status, text, error=error, **known)
+        else:
+            self._ledger.tell(letter, status, text, error=error)
         refused: Iterable[tuple[str, Any]] = getattr(error, "refused", {}).items()
         for recipient, reply in refused:
             self._pairing(letter, recipient, reply)

@@ -14,7 +14,8 @@ __all__ = ["Disturbance", "Fault", "Op", "Profile", "Step", "World"]
 
 #: The number of a mail, and what is answered: EHLO (of mail 0), RSET, MAIL, RCPT0,
 #: RCPT1, DATA, CHUNK (one that is not the last), CONTENT (the final reply, BDAT LAST
-#: too); or the number of an op and START.
+#: too), FINAL0, FINAL1 (the final replies of LMTP, one a recipient); or the number of
+#: an op and START.
 Step = tuple[int, str]
 
 
@@ -84,7 +85,8 @@ class Op:
         letters: The mails.
         window: That of `send_many`.
         limit: Seconds, or None.
-        source: What `send_many` takes: "list", "generator", "async".
+        source: What `send_many` takes: "list", "generator", "async", "own" (which uses
+            the same client before it gives its last mail).
         failure: What that iterable does: "", "raise", "cancelled" (after `fails_at`
             mails), "cleanup" (raises when it is closed), "slow" (waits before each
             mail).
@@ -136,6 +138,7 @@ class World:
         clients: How many clients there are.
         chunking: That of the clients.
         pipelining: That of the clients.
+        kind: "smtp", "tls" (from the first octet on), "lmtp".
         patience: The time limit of a reply, in seconds; None for no limit.
     """
 
@@ -148,6 +151,7 @@ class World:
     chunking: bool | None = None
     pipelining: bool = True
     patience: float | None = 30.0
+    kind: str = "smtp"
 
     @property
     def ops(self) -> list[Op]:

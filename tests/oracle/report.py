@@ -14,7 +14,7 @@ __all__ = ["show", "summary"]
 def show(played: Played) -> str:
     """The world, what was said on each connection, what was told, and what is wrong."""
     world = played.world
-    settings = f"{world.clients} clients, chunking={world.chunking}"
+    settings = f"{world.kind}, {world.clients} clients, chunking={world.chunking}"
     limits = f"pipelining={world.pipelining}, patience {world.patience}"
     lines = [
         f"== seed {world.seed}",

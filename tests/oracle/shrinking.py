@@ -51,6 +51,8 @@ def _smaller(world: World) -> Iterator[World]:
             yield replace(world, faults={**world.faults, step: Fault(fault.code)})
     for profile in _plainer(world.profile, ("narrow", "turns", *_HABITS)):
         yield replace(world, profile=profile)
+    if world.kind != "smtp":
+        yield replace(world, kind="smtp")
     if world.chunking is not None:
         yield replace(world, chunking=None)
 

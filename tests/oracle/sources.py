@@ -10,6 +10,8 @@ from email.parser import BytesParser
 from email.policy import SMTP as POLICY
 from typing import Any
 
+from smtplibaio import SMTP, SMTPException
+
 from .letters import Letter
 from .plan import Op
 
@@ -124,10 +126,14 @@ def _file(letter: Letter) -> Any:
     return _File(letter) if letter.failure else io.BytesIO(letter.content)
 
 
-def mails_of(op: Op, mails: list[Any], handed: list[int], pace: float) -> Any:
+def mails_of(
+    op: Op, mails: list[Any], handed: list[int], pace: float, client: SMTP
+) -> Any:
     """The iterable of an op's mails, which notes how many were handed over."""
     if op.source == "list":
         return _Noting(mails, handed)
+    if op.source == "own":
+        return _own_mails(op, mails, handed, client)
     if op.source == "async":
         return _async_mails(op, mails, handed, pace)
     return _mails(op, mails, handed)
@@ -174,6 +180,19 @@ async def _async_mails(
     finally:
         if op.failure == "cleanup" and not is_over:
             raise SourceError("cleanup")
+
+
+async def _own_mails(
+    op: Op, mails: list[Any], handed: list[int], client: SMTP
+) -> AsyncIterator[Any]:
+    for n, mail in enumerate(mails):
+        if n == len(mails) - 1:
+            try:
+                await client.noop()
+            except SMTPException:
+                raise SourceError("the client is not to be had") from None
+        handed.append(n)
+        yield mail
 
 
 def _fail_at(op: Op, n: int) -> None:
