@@ -187,7 +187,7 @@ class _Drawing:
             return Fault(then=then, extra=random.choice(_EXTRAS))
         if roll < 0.93:
             return Fault(random.choice((200, 251, 354, 334, 399)), then)
-        if roll < 0.95 and verb == "CONTENT":
+        if roll < 0.95 and verb == "CONTENT" and self.kind != "lmtp":
             return Fault(250, then, early=random.choice((0, 10, 5000)))
         return Fault(delay=random.choice((0.1, 1.0, 20.0, 100.0)))
 

@@ -2,7 +2,7 @@
 
 It keeps the truth: a mail is stored in the step before its final reply is said, and
 what it refuses is not stored. A reply of 250 that comes before the end of the content
-(`early`) stores what has come until then, which is no whole mail.
+(`early`) is true only of a content that ends: the mail is stored then.
 
 Every reply names what it answers: the command's line, or the mail of a content.
 """
@@ -38,13 +38,11 @@ class Stored:
         sender: The path of MAIL.
         recipients: The paths of RCPT.
         content: The content, without stuffed dots.
-        is_early: Whether it was cut off by an early reply.
     """
 
     sender: str
     recipients: tuple[str, ...]
     content: bytes
-    is_early: bool = False
 
 
 @dataclass
@@ -339,7 +337,7 @@ class _Session:
             while (at := self.received.find(b"\n")) < 0:
                 if 0 <= fault.early <= len(content) and not is_answered:
                     is_answered = True
-                    await self.verdict(bytes(content), fault)
+                    await self.verdict(bytes(content), fault, is_whole=False)
                 await self.more()
             line = bytes(self.received[: at + 1])
             del self.received[: at + 1]
@@ -351,6 +349,8 @@ class _Session:
             self.received.clear()
         if not is_answered:
             await self.verdict(bytes(content), fault)
+        elif fault.code < 300 and self.transaction is not None:
+            self.store(self.transaction, bytes(content))
 
     async def bdat(self, line: bytes) -> None:
         words = line.split()
@@ -380,7 +380,9 @@ class _Session:
             transaction.chunks += chunk
             await self.say(fault.code or 250, f"BDAT of m{self.latest}", fault)
 
-    async def verdict(self, content: bytes, fault: Fault) -> None:
+    async def verdict(
+        self, content: bytes, fault: Fault, *, is_whole: bool = True
+    ) -> None:
         """Store a mail, or do not, and say so."""
         if self.model.is_lmtp and self.transaction is not None:
             await self.verdicts(content, fault, self.transaction)
@@ -392,27 +394,26 @@ class _Session:
         if code >= 400 or transaction is None or not is_ready:
             await self.refuse(max(code, 400), text, fault)
             return
-        self.transaction = None
-        stored = Stored(
-            transaction.sender, tuple(transaction.recipients), content, fault.early >= 0
-        )
-        self.model.store(stored)
-        self.transcript.append(f"    <stored for {', '.join(stored.recipients)}>")
+        if is_whole:
+            self.store(transaction, content)
         await self.say(code, text, fault)
+
+    def store(self, transaction: Transaction, content: bytes) -> None:
+        self.transaction = None
+        recipients = tuple(transaction.recipients)
+        self.model.store(Stored(transaction.sender, recipients, content))
+        self.transcript.append(f"    <stored for {', '.join(recipients)}>")
 
     async def verdicts(
         self, content: bytes, fault: Fault, transaction: Transaction
     ) -> None:
         """Store a mail for one recipient after the other, and say so for each."""
         self.transaction = None
-        is_early = fault.early >= 0
         for n, recipient in enumerate(transaction.recipients):
             one = self.fault(f"FINAL{n}")
             code = one.code or fault.code or 250
             if code < 400:
-                self.model.store(
-                    Stored(transaction.sender, (recipient,), content, is_early)
-                )
+                self.model.store(Stored(transaction.sender, (recipient,), content))
                 self.transcript.append(f"    <stored for {recipient}>")
             await self.say(code, f"content of {_names(content)} for {recipient}", one)
         await self.end(fault.then)

@@ -79,11 +79,6 @@ def test_what_is_told_as_it_is_breaks_no_rule() -> None:
             {"status": "unknown"},
             "not whole",
         ),
-        (
-            (stored(content=LETTER.content[:-9], is_early=True),),
-            {"status": "accepted", "accepted": LETTER.to},
-            "not whole",
-        ),
     ],
 )
 def test_what_is_not_true_breaks_a_rule(
