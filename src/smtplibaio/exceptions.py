@@ -408,7 +408,7 @@ class SMTPDeliveryUnknownError(SMTPException):
 
 
 def is_farewell(exc: BaseException) -> bool:
-    """Tell whether a connection ended with the server's 421, which is an answer."""
+    """Return whether a connection ended with a 421, which is an answer."""
     return isinstance(exc, SMTPConnectionLostError) and exc.reply is not None
 
 
@@ -453,7 +453,7 @@ def lost_within_mail(
 
 
 def _are_transient(verdicts: Iterable[SMTPException | Reply]) -> bool:
-    """Tell whether there are verdicts, and each of them may change."""
+    """Return whether there are verdicts, and each of them may change."""
     answers = [verdict.is_transient for verdict in verdicts]
     return bool(answers) and all(answers)
 

@@ -69,16 +69,17 @@ class SMTP:
         fqdn: The name the client gives itself in EHLO. None takes the host's name
             where it has a dot, else the address of the socket; nothing is resolved.
         timeout: `Timeouts`, or one number of seconds for all of them.
-        username: With `password` or `token`, whom to log in as when connecting.
-        password: Text goes out as UTF-8.
-        token: An access token (RFC 7628), or an async callable `token(refresh)` that
-            gives one: called with False, and once more with True where the server has
-            refused what it gave.
+        username: The user to log in as when connecting; it needs `password` or `token`.
+        password: The user's password; text is sent as UTF-8.
+        token: An access token (RFC 7628), or an async function `token(refresh)` that
+            returns one. It is called with False, and once more with True if the server
+            refuses that token.
         mechanisms: The only SASL mechanisms to try, in this order; None for the
             strongest that both sides know.
-        starttls: Whether to turn to TLS when connecting: "never"; "required", or fail;
-            or "opportunistic", where the server offers it, and without asking who it
-            is. With credentials, opportunistic is required.
+        starttls: When to turn the connection to TLS: "never"; "required", where
+            connecting fails if TLS cannot be had; or "opportunistic", where TLS is used
+            if the server offers it, even with a certificate that cannot be verified.
+            With credentials, "opportunistic" means "required".
         tls_context: The TLS context; None for one that verifies certificates against
             the system's authorities. Client certificates are loaded into it.
         server_hostname: The name to verify a certificate against, if not `hostname`.
@@ -90,16 +91,16 @@ class SMTP:
             for only where it has to, for BODY=BINARYMIME.
         allow_cleartext_auth: Whether a password may cross a connection that is not
             encrypted. It always may on loopback and on Unix sockets.
-        on_event: Called with what happens, as objects of `events`; nothing in them is
-            secret. The same goes to the logger "smtplibaio", at DEBUG. It must not
-            block.
+        on_event: A function that is called with each event of the module `events`. It
+            must not block. No event holds a secret. The logger "smtplibaio" gets the
+            same events, at level DEBUG.
         tls: Whether TLS begins with the first octet, whatever the port (RFC 8314 3.3).
         proxy: The URL of a proxy to connect through: socks4://, socks4a://, socks5://,
             socks5h:// (the "a" and the "h": the proxy looks up the server's name) or
             http:// for CONNECT. SOCKS needs `pip install "smtplibaio[proxy]"`.
 
     Raises:
-        SMTPArgumentError: A value that is none.
+        SMTPArgumentError: A value is not valid; the text says which and why.
     """
 
     _is_lmtp = False
@@ -382,7 +383,7 @@ class SMTP:
             return await session.helo(line)
 
     async def ehlo_or_helo_if_needed(self) -> None:
-        """Send EHLO, or HELO where the server knows no EHLO, unless that was done."""
+        """Send EHLO, or HELO to a server without EHLO, unless one was sent already."""
         async with self._connection.turn(is_introduced=True):
             pass
 
@@ -400,9 +401,10 @@ class SMTP:
 
         Raises:
             SMTPCommandNotSupportedError: The server does not announce STARTTLS.
-            SMTPCommandFailedError: It refused.
+            SMTPCommandFailedError: The server refused STARTTLS.
             SMTPTLSError: The handshake failed; the connection has ended.
-            SMTPArgumentError: TLS is on already, or a mail transaction is.
+            SMTPArgumentError: The connection is encrypted already, or a mail
+                transaction has begun.
         """
         async with self._connection.turn() as session:
             return await session.starttls(context or self._settings.tls_context)
@@ -421,15 +423,15 @@ class SMTP:
 
         Args:
             username: As the server knows the user.
-            password: The same; text goes out as UTF-8.
+            password: The user's password; text is sent as UTF-8.
             mechanisms: The only mechanisms to try, in this order; None for those that
                 the client was made with.
 
         Raises:
-            SMTPLoginError: None of them worked; its `exceptions` say why.
+            SMTPLoginError: No mechanism worked; its `exceptions` say why.
             SMTPCommandNotSupportedError: The server offers no AUTH.
-            SMTPArgumentError: Within a mail transaction, or a second time; or a
-                credential that cannot be sent.
+            SMTPArgumentError: A mail transaction has begun, or the session is
+                authenticated already, or a credential cannot be sent.
         """
         from .client.credentials import auth, check_password
 
@@ -443,11 +445,13 @@ class SMTP:
         """Log in with a mechanism of `sasl`, or with one of your own.
 
         Raises:
-            SMTPAuthenticationError: The server refused, or the mechanism did.
+            SMTPAuthenticationError: The server refused, or the mechanism had no answer.
             SMTPCommandNotSupportedError: The server does not offer the mechanism.
-            SMTPTLSError: It would show a listener what it needs to log in.
-            SMTPProtocolError: The server has not proved itself; the connection ended.
-            SMTPArgumentError: Within a mail transaction, or a second time.
+            SMTPTLSError: The mechanism would show the password on a connection that is
+                not encrypted.
+            SMTPProtocolError: The server did not prove who it is; the connection ended.
+            SMTPArgumentError: A mail transaction has begun, or the session is
+                authenticated already.
         """
         from .client.credentials import authenticate_with
 
@@ -563,10 +567,10 @@ class SMTP:
 
         Args:
             sender: An address, or "" for the null reverse-path.
-            recipients: An address, or an iterable of them.
-            message: As for `data`. A message of the `email` package is encoded as the
-                server needs it, and Bcc does not leave. With BODY=BINARYMIME octets
-                leave as they are.
+            recipients: An address, or an iterable of addresses.
+            message: What `data` takes. A message of the `email` package is encoded as
+                the server needs it, and its Bcc field is not sent. With BODY=BINARYMIME
+                octets are sent as they are.
             mail_options: ESMTP parameters of MAIL. SIZE, BODY=8BITMIME and SMTPUTF8
                 are added where they are needed and announced.
             rcpt_options: ESMTP parameters of every RCPT.
@@ -581,7 +585,7 @@ class SMTP:
                 announced; nothing was sent.
             SMTPArgumentError: An argument may not go on the wire, or the message is
                 larger than the server takes; nothing was sent.
-            SMTPDeliveryUnknownError: All was sent, and no answer came.
+            SMTPDeliveryUnknownError: All of the mail was sent, and no final reply came.
         """
         from .mail.envelope import Envelope
 
@@ -616,15 +620,17 @@ class SMTP:
         add_missing: bool = False,
         progress: ProgressCallback | None = None,
     ) -> SendResult:
-        """Send a message to whom it names, in one transaction.
+        """Send a message to the recipients that it names, in one transaction.
 
         A message of the `email` package is encoded as the server needs it: to 7 bit
-        without 8BITMIME, and where its lines are too long. Bcc does not leave.
+        without 8BITMIME, and where its lines are too long. Its Bcc field is not sent.
 
         Args:
-            message: As for `sendmail`.
-            sender: None for Sender or From, of the newest Resent fields if there are.
-            recipients: None for To, Cc and Bcc of the same.
+            message: What `sendmail` takes.
+            sender: An address; None for the field Sender or From. Where the message has
+                Resent fields, the newest of them count.
+            recipients: An address or an iterable of addresses; None for the fields To,
+                Cc and Bcc, or the newest Resent fields.
             mail_options: Raw ESMTP parameters of MAIL.
             rcpt_options: Raw ESMTP parameters of every RCPT.
             ret: What a report of failure returns (RFC 3461).
@@ -632,10 +638,12 @@ class SMTP:
             notify: "NEVER", or any of "SUCCESS", "FAILURE", "DELAY" (RFC 3461).
             orcpt: The original address of each recipient, by recipient (RFC 3461).
             require_tls: Whether every hop must use verified TLS (RFC 8689).
-            deliver_by: Seconds, and what then: "R" or "N" (RFC 2852).
+            deliver_by: A number of seconds, and what to do after them: "R" returns the
+                mail, "N" only reports (RFC 2852).
             mt_priority: From -9 to 9 (RFC 6710).
             hold_for: Seconds to hold the mail back (RFC 4865).
-            hold_until: The same as a moment with its time zone (RFC 4865).
+            hold_until: The moment to hold the mail back until, a datetime with its time
+                zone (RFC 4865).
             all_or_nothing: Whether to send nothing if one recipient is refused.
             add_missing: Whether to add Date and Message-ID (RFC 5322 3.6) to the copy
                 that leaves, where a message object lacks them. Octets, signed messages
@@ -644,10 +652,11 @@ class SMTP:
                 of content that were sent, and their total or None.
 
         Raises:
-            SMTPRecipientRefusedError: One was, and all were wanted. Where every one
-                was, it is SMTPNoRecipientError all the same.
-            SMTPTLSError: `require_tls`, and the connection is not verified.
-            SMTPException: As `sendmail`.
+            SMTPRecipientRefusedError: A recipient was refused, with `all_or_nothing`.
+                Where every recipient was refused, it is SMTPNoRecipientError.
+            SMTPTLSError: `require_tls` was asked for on a connection that is not
+                verified.
+            SMTPException: Every exception that `sendmail` raises.
         """
         from .mail.mail import Mail
 
@@ -695,27 +704,29 @@ class SMTP:
         *,
         window: int = 1,
     ) -> Outcomes:
-        """Send mails on this connection, in as few turns as there can be.
+        """Send many mails on this connection, in as few round trips as possible.
 
-        `async for outcome in client.send_many(mails)` sends them as the outcomes are
-        asked for, and gives those in the order of the mails. A mail that is refused, or
-        cannot be sent, is an outcome and not an exception; after the connection is lost
-        the rest are "not sent". The session belongs to the loop until it is left.
+        Use it as `async for outcome in client.send_many(mails)`. The mails are sent
+        while the outcomes are asked for, and the outcomes come in the order of the
+        mails. A mail that is refused, or that cannot be sent, gives an outcome and not
+        an exception. After the connection is lost, the rest are "not sent". Until the
+        loop is left, no other operation can use the session.
 
         Args:
             messages: `Mail` objects, or messages that name their sender and recipients.
-                They are taken as they are sent, no more than `window` ahead.
-            window: 1 has the content of a mail leave together with the commands of the
-                next: one turn a mail. More, where the server offers PIPELINING and
-                CHUNKING, is how many mails may be on their way without an answer. That
-                is for a relay that is known to keep to RFC 3030, and reads the octets
-                of a BDAT that it refuses: another would take them for commands.
+                No more than `window` of them are taken ahead.
+            window: How many mails may be on their way without a reply. With 1, the
+                content of a mail leaves together with the commands of the next: one
+                round trip a mail. More needs a server that offers PIPELINING and
+                CHUNKING. It is for a relay that is known to read the octets of a BDAT
+                that it refuses (RFC 3030); another would take them for commands.
 
         Raises:
-            SMTPArgumentError: `messages` is no iterable, or `window` no number.
+            SMTPArgumentError: `messages` is not an iterable of mails, or `window` is
+                not a number from 1 on.
             SMTPConnectionError: There is no connection.
-            Exception: What `messages` raises, or what the content of a mail is read
-                from.
+            Exception: What the iterable `messages` raises, after every mail that was
+                sent has its outcome.
         """
         from .client.outcomes import Course, Outcomes
 
@@ -723,10 +734,10 @@ class SMTP:
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[Pipeline]:
-        """Give commands without waiting for each reply: `async with c.pipeline() as p`.
+        """Say commands without waiting for each reply: `async with c.pipeline() as p`.
 
-        The session belongs to the block. Where the server does not offer PIPELINING,
-        the same code runs one command at a time.
+        Until the block is left, no other operation can use the session. To a server
+        without PIPELINING the same code sends one command at a time.
         """
         from .client.pipeline import Pipeline
 
@@ -746,7 +757,7 @@ class SMTP:
 
     @staticmethod
     def prepare_message(message: Message) -> bytes:
-        """Give a message as it goes on the wire, with the final dot."""
+        """Return a message as it follows DATA on the wire, with the final dot."""
         return b"".join(Content.of(message).wire())
 
 

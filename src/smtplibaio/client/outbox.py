@@ -418,7 +418,7 @@ def _resolve(
 
 
 def pass_on(reply: ReplyFuture, future: ReplyFuture) -> None:
-    """Give the caller's future what the protocol's own will have."""
+    """Settle the caller's future as the protocol's own will be settled."""
     reply.add_done_callback(lambda reply: _pass_on(reply, future))
 
 

@@ -59,7 +59,7 @@ class Outcomes(AsyncIterator[Outcome]):
 
 
 class Course:
-    """Give the outcomes of a run of mails, which are sent as they are asked for.
+    """One run of mails, which are sent while their outcomes are asked for.
 
     Args:
         connection: Whose session is used.

@@ -42,7 +42,7 @@ _readers: set[asyncio.Task[None]] = set()
 
 
 class Prefetch:
-    """Give the items of an iterable, with and without waiting for them.
+    """The items of an iterable, with and without waiting for them.
 
     Args:
         source: The iterable.

@@ -155,7 +155,7 @@ class _Pull:
             self._when = self._loop.time() + self._timeout
 
     async def of(self, awaitable: Awaitable[T]) -> T:
-        """Give what comes.
+        """Return what the source gives.
 
         Raises:
             SourceStoppedError: `stop` was done first.

@@ -191,7 +191,7 @@ def find_long_line(
 
 
 def is_plain(octets: bytes) -> bool:
-    """Tell whether a small message needs no change, as most messages do not."""
+    """Return whether a small message needs no change, as most messages do not."""
     return (
         octets.endswith(b"\r\n")
         and b"\0" not in octets

@@ -43,14 +43,14 @@ class AsBytes(Protocol):
     """Anything with `as_bytes()`, the messages of the `email` package among them."""
 
     def as_bytes(self) -> bytes:
-        """Give the message as octets."""
+        """Return the message as octets."""
 
 
 class Readable(Protocol):
     """A binary file, or anything that is read like one."""
 
     def read(self, size: int, /) -> bytes:
-        """Give up to so many octets; none at the end."""
+        """Return at most so many octets; none at the end."""
 
 
 Octets: TypeAlias = bytes | bytearray | memoryview
@@ -62,7 +62,7 @@ Message: TypeAlias = (
 
 
 def octets_of(chunk: object) -> bytes:
-    """Give octets as `bytes` that nobody else can change, or that lie of their length.
+    """Return octets as `bytes`, which do not change while they are sent.
 
     Raises:
         SMTPArgumentError: They are none.
@@ -141,7 +141,7 @@ class Content:
         return self._octets if is_one else None
 
     def blocks(self) -> Iterator[bytes]:
-        """Give the canonical form in blocks; of an empty message, none or empty ones.
+        """Return the canonical form in blocks; an empty message may have none.
 
         The end that the last line lacks is part of the last block.
         """
@@ -150,7 +150,7 @@ class Content:
         return canonical_blocks(self._octets, Canonicaliser())
 
     def wire(self) -> Iterator[bytes]:
-        """Give what follows the 354, in blocks: stuffed dots, and the final dot.
+        """Return what follows the 354, in blocks: stuffed dots, and the final dot.
 
         The final dot never stands alone in a block unless the message is empty.
         """
@@ -216,7 +216,7 @@ def content_of(message: object, *, is_binary: bool = False) -> Content | Stream:
 
 
 def is_readable(source: object) -> TypeGuard[Readable]:
-    """Tell whether something is read like a file."""
+    """Return whether something is read like a file."""
     # Since Python 3.12 `isinstance` with a protocol does not find what stands behind
     # `__getattr__`, where the files of `tempfile` have all that they can do.
     return hasattr(source, "read")

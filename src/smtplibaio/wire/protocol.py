@@ -80,7 +80,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     Args:
         loop: The running loop.
         greeting_timeout: Seconds for the greeting from the start of the connection.
-        listener: Whom to tell what happens.
+        listener: A function that is called with each event.
         server: The host and port that the client was given, for the listener.
     """
 

@@ -24,7 +24,7 @@ SIZE = 4096
 
 
 def is_broken_below(transport: asyncio.BaseTransport) -> bool:
-    """Tell whether what carries the octets of TLS has failed, though TLS stands."""
+    """Return whether the connection below TLS has failed, though TLS itself stands."""
     below = getattr(_tls_of(transport), "_transport", None)
     return below is not None and below.is_closing()
 

@@ -99,7 +99,7 @@ def unverified_context() -> ssl.SSLContext:
 
 
 def is_verified(transport: asyncio.BaseTransport) -> bool:
-    """Tell whether the server's certificate was verified, for the name it goes by."""
+    """Return whether the server's certificate and name were verified."""
     context = transport.get_extra_info("sslcontext")
     return (
         context is not None
