@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .client.pipeline import Pipeline
     from .content.progress import ProgressCallback
     from .events import Listener
+    from .grammar.addresses import AddressLike
     from .grammar.parameters import Notify
     from .mail.mail import Mail
     from .mail.result import SendResult
@@ -460,7 +461,9 @@ class SMTP:
 
     # One mail transaction, command by command
 
-    async def mail(self, sender: object, options: Iterable[str] | None = ()) -> Reply:
+    async def mail(
+        self, sender: AddressLike, options: Iterable[str] | None = ()
+    ) -> Reply:
         """Send MAIL (RFC 5321 4.1.1.2).
 
         Args:
@@ -477,7 +480,7 @@ class SMTP:
             return await session.mail(mailbox, checked)
 
     async def rcpt(
-        self, recipient: object, options: Iterable[str] | None = ()
+        self, recipient: AddressLike, options: Iterable[str] | None = ()
     ) -> Reply:
         """Send RCPT (RFC 5321 4.1.1.3); any 2yz is a success, 251 and 252 too.
 
@@ -557,8 +560,8 @@ class SMTP:
 
     async def sendmail(
         self,
-        sender: object,
-        recipients: object,
+        sender: AddressLike,
+        recipients: AddressLike | Iterable[AddressLike],
         message: Message,
         mail_options: Iterable[str] | None = (),
         rcpt_options: Iterable[str] | None = (),
@@ -602,8 +605,8 @@ class SMTP:
     async def send_message(
         self,
         message: Message,
-        sender: object = None,
-        recipients: object = None,
+        sender: AddressLike | None = None,
+        recipients: AddressLike | Iterable[AddressLike] | None = None,
         *,
         mail_options: Iterable[str] | None = (),
         rcpt_options: Iterable[str] | None = (),

@@ -98,7 +98,7 @@ class ContentWriter:
             self._protocol.is_lost.remove_done_callback(self._connection_lost)
 
     def done(self) -> None:
-        """Call the caller's `progress` with all octets: the server has taken everything."""
+        """Call the caller's `progress` once more: the server has taken everything."""
         if self._progress is not None:
             self._progress.done()
 

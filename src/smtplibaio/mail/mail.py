@@ -11,6 +11,7 @@ from typing import Literal
 from ..content.email import envelope_for
 from ..content.forms import Message
 from ..content.progress import ProgressCallback
+from ..grammar.addresses import AddressLike
 from ..grammar.parameters import Notify, Parameters
 from .envelope import Envelope
 
@@ -27,8 +28,8 @@ class Mail:
     """One mail for `SMTP.send_many`; its fields are the arguments of `send_message`."""
 
     message: Message
-    sender: object = None
-    recipients: object = None
+    sender: AddressLike | None = None
+    recipients: AddressLike | Iterable[AddressLike] | None = None
     mail_options: Iterable[str] | None = ()
     rcpt_options: Iterable[str] | None = ()
     ret: Literal["FULL", "HDRS"] | None = None
@@ -50,7 +51,8 @@ class Mail:
         Raises:
             SMTPArgumentError: It may not go on the wire, or nobody is named.
         """
-        sender, recipients = self.sender, self.recipients
+        sender: object = self.sender
+        recipients: object = self.recipients
         if sender is None or recipients is None:
             sender, recipients = envelope_for(self.message, sender, recipients)
         return Envelope.of(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..content.forms import Message
 from ..events import Listener, Narrator, PoolChanged
 from ..exceptions import SMTPArgumentError
+from ..grammar.addresses import AddressLike
 from ..mail.mail import Mail
 from ..mail.result import Outcome, SendResult
 from ..smtp import LMTP, SMTP
@@ -180,8 +181,8 @@ class SMTPPool:
 
     async def sendmail(
         self,
-        sender: object,
-        recipients: object,
+        sender: AddressLike,
+        recipients: AddressLike | Iterable[AddressLike],
         message: Message,
         mail_options: Iterable[str] | None = (),
         rcpt_options: Iterable[str] | None = (),
@@ -208,8 +209,8 @@ class SMTPPool:
     async def send_message(
         self,
         message: Message,
-        sender: object = None,
-        recipients: object = None,
+        sender: AddressLike | None = None,
+        recipients: AddressLike | Iterable[AddressLike] | None = None,
         **parameters: Any,
     ) -> SendResult:
         """Send a message to those whom it names; see `SMTP.send_message`.
