@@ -14,11 +14,13 @@ from tempfile import mkdtemp
 from rich.console import Console
 
 from . import instructions, report
+from .comparing import Row
 from .harness import Harness
 from .measuring import Measured, measure
-from .rows import Row, rows
+from .rows import rows
 
 _NODEMAILER = "nodemailer@10"
+_OF_NODEMAILER = ("sendmail", "pool")
 
 
 def _arguments(names: list[str]) -> argparse.Namespace:
@@ -96,7 +98,7 @@ def _measure(
     wanted: list[Row], rounds: int, node_modules: str, console: Console
 ) -> list[Measured]:
     with ExitStack() as stack:
-        if not node_modules and any(row.name == "sendmail" for row in wanted):
+        if not node_modules and any(row.name in _OF_NODEMAILER for row in wanted):
             node_modules = _install_nodemailer(stack)
         harness = stack.enter_context(Harness.open(node_modules))
         status = stack.enter_context(console.status("starting"))

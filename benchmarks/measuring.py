@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .comparing import Comparison, Row
 from .harness import Failure, Harness
 from .meter import Result
-from .rows import Comparison, Row
 from .work import Work
 
 __all__ = ["Measured", "Outcome", "measure"]

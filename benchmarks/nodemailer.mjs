@@ -15,7 +15,7 @@ const transport = nodemailer.createTransport({
   port: work.port,
   ignoreTLS: true,
   pool: true,
-  maxConnections: 1,
+  maxConnections: work.connections,
   maxMessages: Infinity,
 });
 
@@ -30,7 +30,13 @@ for (let n = 0; n < WARM_UP; n++) await send(n);
 const cpu = process.cpuUsage();
 const start = performance.now();
 let count = 0;
-while (performance.now() - start < work.seconds * 1000) await send(count++);
+if (work.messages) {
+  // The pool shares them among its connections.
+  await Promise.all(Array.from({ length: work.messages }, (_, n) => send(n)));
+  count = work.messages;
+} else {
+  while (performance.now() - start < work.seconds * 1000) await send(count++);
+}
 const used = process.cpuUsage(cpu);
 const wall = (performance.now() - start) * 1000;
 console.log(

@@ -77,6 +77,10 @@ def _label(work: Work) -> str:
         words.append(f"window {work.window}")
     if work.recipients > 1:
         words.append(f"{work.recipients} recipients")
+    if work.connections > 1 or work.client.startswith("pool-"):
+        words.append(f"{work.connections} connections")
+    if work.link:
+        words.append("slow link")
     if work.size > 1 << 20:
         words.append(f"{work.size >> 20} MiB")
     if work.tls:

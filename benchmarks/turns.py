@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-__all__ = ["Link"]
+__all__ = ["Link", "Proxy"]
 
 
 class Link:
@@ -82,6 +82,53 @@ class Link:
         if not self._has_left:
             self.turns = max(self.turns, clock)
             writer.write(data)
+
+
+class Proxy:
+    """A slow link for any number of connections, which counts nothing.
+
+    Args:
+        port: The server's.
+        seconds: A round trip.
+    """
+
+    def __init__(self, port: int, seconds: float) -> None:
+        self.port = 0
+        self._delay = seconds / 2
+        self._server_port = port
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: asyncio.Server
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _join(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await asyncio.sleep(2 * self._delay)
+        far_reader, far_writer = await asyncio.open_connection(
+            "127.0.0.1", self._server_port
+        )
+        self._tasks |= {
+            asyncio.create_task(self._carry(reader, far_writer)),
+            asyncio.create_task(self._carry(far_reader, writer)),
+        }
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await _read(reader):
+            loop.call_later(self._delay, writer.write, data)
+        loop.call_later(self._delay, writer.close)
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
