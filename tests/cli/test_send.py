@@ -317,13 +317,14 @@ def at_dot(command: str) -> bool:
     return command == "."
 
 
+@pytest.mark.parametrize("options", [[], ["--pool", "2"]])
 def test_after_ctrl_c_mails_on_their_way_get_their_outcome(
-    outbox: Path, capsys: pytest.CaptureFixture[str]
+    outbox: Path, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
     for number in range(4, 20):
         (outbox / f"{number}.eml").write_bytes(message(number))
     with SMTPServer(reply=pressing(at_dot)) as server:
-        assert send(server, outbox, "--json", "--journal", "j") == 130
+        assert send(server, outbox, "--json", "--journal", "j", *options) == 130
         shown = capsys.readouterr()
         assert "Stopping: " in shown.err
         summary = json.loads(shown.out.splitlines()[-1])
@@ -334,12 +335,14 @@ def test_after_ctrl_c_mails_on_their_way_get_their_outcome(
         assert sorted(subjects(server)) == sorted(map(str, range(1, 20)))
 
 
+@pytest.mark.parametrize("options", [[], ["--pool", "2"]])
 @pytest.mark.parametrize("is_repeated", [False, True])
 def test_what_has_no_outcome_after_ctrl_c_is_unknown(
     outbox: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     is_repeated: bool,
+    options: list[str],
 ) -> None:
     say = PlainDisplay.say
 
@@ -353,7 +356,7 @@ def test_what_has_no_outcome_after_ctrl_c_is_unknown(
     else:
         monkeypatch.setattr(sending, "PATIENCE", 0.2)
     with SMTPServer(reply=pressing(at_dot, Fault.SILENCE)) as server:
-        assert send(server, outbox, "--journal", "j") == 130
+        assert send(server, outbox, "--journal", "j", *options) == 130
         shown = capsys.readouterr()
         assert "unknown: " in shown.err
         assert "the command was stopped" in shown.err

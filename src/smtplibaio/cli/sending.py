@@ -41,6 +41,9 @@ _OF_ONE_MAIL = (SMTPArgumentError, SMTPCommandNotSupportedError)
 #: Seconds that mails on their way have after Ctrl-C.
 PATIENCE = 10.0
 
+#: Seconds that connections have to be closed in order, after that.
+GRACE = 0.5
+
 
 class Client(Protocol):
     """What sends mails: a session or a pool."""
@@ -240,13 +243,18 @@ async def deliver(
     loop = asyncio.get_running_loop()
     worker = asyncio.create_task(delivery.run(client, window))
 
+    def break_off() -> None:
+        worker.cancel()
+        # A pool that is left waits for what it has begun, until that is cancelled, too.
+        timers.append(loop.call_later(GRACE, worker.cancel))
+
     def stop() -> None:
         is_repeated = delivery.tally.was_interrupted
         delivery.stop()
         if is_repeated or not delivery.waiting:
-            worker.cancel()
+            break_off()
             return
-        timers.append(loop.call_later(PATIENCE, worker.cancel))
+        timers.append(loop.call_later(PATIENCE, break_off))
         say(
             f"Stopping: {delivery.waiting} on the way, whose outcome is waited for "
             f"up to {PATIENCE:.0f} s (Ctrl-C again: not at all)."
