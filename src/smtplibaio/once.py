@@ -29,10 +29,10 @@ async def send(
         url: The server, as for `SMTP.from_url`, such as
             "smtp://user:password@host:587".
         sender: The reverse-path; None for the message's own sender.
-        recipients: Who gets it; None for those that the message names.
+        recipients: The recipients; None for those that the message names.
         parameters: The other parameters of `SMTP.send_message`, and keyword arguments
             of `SMTP` that a URL cannot have, such as `tls_context`. `add_missing` is
-            on: the message leaves with a Date and a Message-ID.
+            on: a message without Date or Message-ID gets one.
 
     Returns:
         What became of each recipient.

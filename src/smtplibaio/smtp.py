@@ -59,10 +59,10 @@ _DEFAULT_TIMEOUTS = Timeouts()
 class SMTP:
     """A client of one SMTP server.
 
-    An object can be made outside a loop, be used by many tasks at once, and connect
-    again after it was closed. `async with` connects, and at the end says QUIT and
-    closes without waiting for the reply; several tasks may be within it, and the last
-    to leave closes.
+    A client can be made before an event loop runs, can be used by many tasks at once,
+    and can connect again after it was closed. `async with` connects, and at the end
+    sends QUIT and closes without waiting for the reply. Several tasks may be inside
+    `async with` at once: the last one to leave it closes the connection.
 
     Args:
         hostname: Name or address of the server.
@@ -178,7 +178,8 @@ class SMTP:
         Args:
             url: In user names and passwords every character but letters, digits and
                 "-._~" is written percent-encoded.
-            overrides: Keyword arguments that the URL has not, or that take precedence.
+            overrides: Keyword arguments of the class; they take precedence over the
+                URL.
 
         Raises:
             SMTPArgumentError: The URL has a mistake; no password is in the text.
@@ -191,12 +192,13 @@ class SMTP:
     def from_env(cls, prefix: str = "SMTP_", **overrides: Any) -> SMTP:
         """Make a client from environment variables; see `from_url` for their values.
 
-        That is SMTP_URL, or else SMTP_HOST, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD,
-        SMTP_STARTTLS and so on: each keyword argument in capitals.
+        The variables are SMTP_URL, or else SMTP_HOST, SMTP_PORT, SMTP_USERNAME,
+        SMTP_PASSWORD, SMTP_STARTTLS and so on: one for each keyword argument.
 
         Args:
-            prefix: What the names of the variables begin with.
-            overrides: Keyword arguments that take precedence.
+            prefix: The beginning of the names of the variables.
+            overrides: Keyword arguments of the class; they take precedence over the
+                variables.
 
         Raises:
             SMTPArgumentError: No server is named, or a variable has a mistake.
@@ -231,12 +233,12 @@ class SMTP:
 
     @property
     def timeout(self) -> Timeouts:
-        """The limits, as configured."""
+        """The time limits, as configured."""
         return self._settings.timeouts
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection; the server may be about to end it."""
+        """Whether there is a connection, as far as the client knows."""
         return self._connection.session is not None
 
     @property
@@ -253,7 +255,7 @@ class SMTP:
 
     @property
     def extensions(self) -> Extensions:
-        """What the server announced in reply to EHLO; empty before that."""
+        """The extensions that the server announced in its reply to EHLO."""
         return self._connection.learnt.extensions
 
     @property
@@ -264,7 +266,7 @@ class SMTP:
 
     @property
     def is_verified(self) -> bool:
-        """Whether it is, and the server's certificate and name were verified."""
+        """Whether it is encrypted, and the certificate and the name were verified."""
         transport = self.transport
         return transport is not None and is_verified(transport)
 
@@ -307,24 +309,25 @@ class SMTP:
     async def connect(self) -> Reply:
         """Connect to the server and return its greeting (RFC 5321 3.1).
 
-        Then, where the client was made for it, turn to TLS and log in.
+        STARTTLS and the login follow, if the client was made with them.
 
         Raises:
-            SMTPConnectionRefusedError: Refused by TCP, or by a greeting but 220.
-            SMTPConnectionError: There is no such host or way, or a connection already.
-            SMTPTLSError: TLS could not be had.
+            SMTPConnectionRefusedError: The port or the greeting refuses the client.
+            SMTPConnectionError: The host is unknown or cannot be reached, or the client
+                is connected already.
+            SMTPTLSError: The TLS handshake failed, or TLS is required and missing.
             SMTPCommandNotSupportedError: STARTTLS is required, and was not announced.
             SMTPCommandFailedError: STARTTLS is required, and was refused.
             SMTPLoginError: No mechanism worked.
-            SMTPTimeoutError: It took too long.
+            SMTPTimeoutError: A time limit has passed.
         """
         return await self._connection.open()
 
     async def close(self) -> None:
         """Close the connection, within about a second whatever the server does.
 
-        An operation that is under way in another task fails. Without a connection,
-        nothing happens.
+        A call that another task has not finished fails. Without a connection, nothing
+        happens.
         """
         await self._connection.close()
 
@@ -343,9 +346,8 @@ class SMTP:
     async def quit(self) -> Reply:
         """Send QUIT (RFC 5321 4.1.1.10), wait for the reply, and close.
 
-        The connection ends whatever the reply says, and that is what was asked for: a
-        server that closes without a reply, or answers with what is no reply, counts as
-        one that said 221.
+        The connection ends in any case. If the server closes without a reply, or sends
+        something that is not a reply, the result is a reply with the code 221.
         """
         async with self._connection.turn() as session:
             try:
@@ -361,20 +363,20 @@ class SMTP:
     # Introducing the client
 
     async def ehlo(self, name: str | None = None) -> Reply:
-        """Send EHLO (RFC 5321 4.1.1.1); what the server announces is in `extensions`.
+        """Send EHLO (RFC 5321 4.1.1.1), and read the extensions from the reply.
 
         Args:
             name: The client's name; None for `fqdn`.
 
         Raises:
-            SMTPCommandFailedError: The server knows no EHLO, or not this name.
+            SMTPCommandFailedError: The server refused EHLO, or this name.
         """
         line = None if name is None else commands.ehlo(name)
         async with self._connection.turn() as session:
             return await session.ehlo(line)
 
     async def helo(self, name: str | None = None) -> Reply:
-        """Send HELO (RFC 5321 4.1.1.1): no extension will be used.
+        """Send HELO (RFC 5321 4.1.1.1), after which no extension is used.
 
         Args:
             name: The client's name; None for `fqdn`.
@@ -501,23 +503,23 @@ class SMTP:
         """Send DATA and the message (RFC 5321 4.1.1.4); return the final reply.
 
         Args:
-            message: Text (sent as UTF-8), octets, anything with `as_bytes()`, a binary
-                file or an iterable of octets, asynchronous or not. Line ends become
-                CRLF, and dots are stuffed. What a file or an iterable gives is sent as
-                it is read; an error on the way ends the connection.
+            message: Text (sent as UTF-8), octets, an object with `as_bytes()`, a binary
+                file, or an iterable of octets, asynchronous or not. Line ends become
+                CRLF, and dots at the start of lines are doubled. A file or an iterable
+                is read while it is sent; an error in it ends the connection.
 
         Raises:
             SMTPCommandFailedError: The server refused DATA or the message.
-            SMTPDeliveryUnknownError: All was sent, and no answer came.
+            SMTPDeliveryUnknownError: The whole message was sent, and no reply came.
             SMTPArgumentError: The message cannot be sent, or MAIL has announced
-                BINARYMIME, which goes with BDAT only; nothing was sent.
+                BINARYMIME, which needs BDAT; nothing was sent.
         """
         fitted = prepare(message)
         async with self._connection.turn() as session:
             return await session.data(message, fitted)
 
     async def rset(self) -> Reply:
-        """Send RSET (RFC 5321 4.1.1.5): forget the transaction that was begun."""
+        """Send RSET (RFC 5321 4.1.1.5), which ends the transaction that was begun."""
         async with self._connection.turn() as session:
             return await session.rset()
 
@@ -528,7 +530,7 @@ class SMTP:
         return await self._perform(commands.noop(text))
 
     async def vrfy(self, address: str) -> Reply:
-        """Send VRFY (RFC 5321 4.1.1.6); 250 and 251 verify, 252 leaves it open."""
+        """Send VRFY (RFC 5321 4.1.1.6); 252 means that the server did not verify."""
         return await self._perform(commands.vrfy(address, utf8=self._is_utf8))
 
     async def expn(self, address: str) -> Reply:
@@ -543,7 +545,7 @@ class SMTP:
         """Send a command that has no method of its own, and return its 2yz reply.
 
         Raises:
-            SMTPArgumentError: It has one, or may not go on the wire.
+            SMTPArgumentError: The command has a method, or may not be sent.
             SMTPCommandFailedError: The server refused.
         """
         return await self._perform(commands.other(verb, *args))
@@ -765,15 +767,15 @@ class SMTP:
 
 
 class SMTP_SSL(SMTP):
-    """Hold one SMTP session over TLS from the first octet on (RFC 8314 3.3).
+    """A client of one SMTP server, with TLS from the first octet on (RFC 8314 3.3).
+
+    Arguments that are not listed here are as for `SMTP`.
 
     Args:
         hostname: Name or address of the server; the certificate must be for it.
         port: Its TCP port.
-        fqdn: As for `SMTP`, as everything that is not named here.
         context: The TLS context; None for one that verifies certificates against the
             system's authorities.
-        timeout: As for `SMTP`.
     """
 
     def __init__(
@@ -834,10 +836,11 @@ class SMTP_SSL(SMTP):
 
 
 class LMTP(SMTP):
-    """A client of one LMTP server (RFC 2033), which hands mail to its mailboxes.
+    """A client of one LMTP server (RFC 2033), which delivers mail into mailboxes.
 
-    It says LHLO where SMTP says EHLO, and gets a final reply for every recipient that
-    was accepted: `SendResult.replies` has them. Everything else is as for `SMTP`.
+    It sends LHLO instead of EHLO, and gets a final reply for every recipient that was
+    accepted: they are in `SendResult.replies`. Methods, and arguments that are not
+    listed here, are as for `SMTP`.
 
     Args:
         hostname: Name or address of the server.

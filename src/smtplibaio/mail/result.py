@@ -18,13 +18,13 @@ Status = Literal["accepted", "partial", "refused", "unknown", "not sent"]
 
 
 class SendResult(dict[str, Reply]):
-    """Map each refused recipient to its reply; empty where all were accepted.
+    """A mapping of the refused recipients to their replies; empty if all were accepted.
 
     Attributes:
-        replies: The reply that each recipient got: to its RCPT, or with LMTP the one
-            that its copy of the content got.
-        reply: The final reply, to the content; with LMTP the last one that accepted
-            it. None where none came.
+        replies: The reply for each recipient, accepted or refused: the reply to its
+            RCPT, or with LMTP the final reply for its copy.
+        reply: The final reply, to the content; with LMTP the last one that accepted a
+            copy. None if no final reply came.
     """
 
     def __init__(
@@ -54,12 +54,11 @@ class Outcome:
 
     Attributes:
         mail: The mail.
-        result: The result, where the mail was accepted for a recipient at least.
-        error: The reason, where it was not.
-        status: "accepted" by the server for every recipient; "partial", for some of
-            them; "refused", for none; "unknown", where all of the mail was sent and no
-            reply came; "not sent", where it is certain that the server has not taken
-            the mail, and has not judged it.
+        result: The result, if the mail was accepted for at least one recipient.
+        error: The exception that `send_message` would have raised, if it was not.
+        status: "accepted", for every recipient; "partial", for some of them; "refused",
+            for none; "unknown": the whole mail was sent, and no reply came; "not sent":
+            the server has certainly not accepted the mail, and has not refused it.
     """
 
     mail: Mail
