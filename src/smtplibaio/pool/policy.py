@@ -156,6 +156,8 @@ class Policy:
         self.rate = Rate(rules.rate)
         self._rules = rules
         self._failure: Exception | None = None
+        # No idle session ends before; a session that was lent may have been the one.
+        self._first_end = _NEVER
 
     def count(self, *states: str) -> int:
         """Count the members in these states."""
@@ -181,9 +183,10 @@ class Policy:
         return plan
 
     def _close(self, now: float, plan: Plan) -> None:
-        idle = [member for member in self.members if member.state == "idle"]
-        if not idle:
+        is_in_time = now < self._first_end and not self.is_closing
+        if is_in_time and len(self.members) <= self.backoff.limit:
             return
+        idle = [member for member in self.members if member.state == "idle"]
         idle.sort(key=lambda member: member.idle_since)
         too_many = self.count("opening", "idle", "busy") - self.backoff.limit
         is_over = self.is_closing and not self.waiters
@@ -191,6 +194,8 @@ class Policy:
             if is_over or too_many > 0 or member.ends_at <= now:
                 too_many -= 1
                 self._retire(member, plan)
+        ends = (member.ends_at for member in idle if member.state == "idle")
+        self._first_end = min(ends, default=_NEVER)
 
     @staticmethod
     def _retire(member: Member, plan: Plan) -> None:
@@ -201,13 +206,14 @@ class Policy:
         """Have a session idle, and note when that ends."""
         member.state = "idle"
         if member.is_spent or self.room_of(member) <= 0:
-            member.ends_at = -_NEVER
+            member.ends_at = self._first_end = -_NEVER
             return
         max_age, max_idle = self._rules.max_age, self._rules.max_idle
         member.ends_at = min(
             _NEVER if max_age is None else member.opened_at + max_age,
             _NEVER if max_idle is None else member.idle_since + max_idle,
         )
+        self._first_end = min(self._first_end, member.ends_at)
 
     def room_of(self, member: Member) -> float:
         """Count the mails that a session may still have."""
@@ -279,7 +285,7 @@ class Policy:
             self.waiters.clear()
 
     def _look_again(self, now: float, plan: Plan) -> None:
-        moments = [m.ends_at for m in self.members if m.state == "idle"]
+        moments = [self._first_end]
         if self.waiters:
             moments += [
                 self.rate.ready_at,

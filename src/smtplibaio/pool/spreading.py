@@ -174,6 +174,9 @@ class Spread:
 
     def _on_news(self) -> None:
         self._staff()
+        self._wake()
+
+    def _wake(self) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
@@ -317,4 +320,4 @@ class Spread:
                 self._out.append(outcome)
         else:
             self._stock.fail(error)
-        self._on_news()
+        self._wake()
