@@ -426,32 +426,6 @@ def unknown_after(
     return SMTPDeliveryUnknownError(text, result, unknown)
 
 
-def lost_within_mail(
-    cause: SMTPException,
-    text: str,
-    result: SendResult | None,
-    *,
-    is_mail_answered: bool,
-) -> SMTPException:
-    """Return the end of a connection as it is told of one mail that it has prevented.
-
-    Args:
-        cause: The end of the connection.
-        text: What to say of it.
-        result: The verdicts that did arrive.
-        is_mail_answered: Whether the server had answered MAIL.
-    """
-    lost: SMTPTimeoutError | SMTPConnectionLostError
-    if isinstance(cause, SMTPTimeoutError):
-        lost = SMTPTimeoutError(text, result)
-    elif isinstance(cause, SMTPConnectionLostError):
-        lost = SMTPConnectionLostError(text, cause.reply, result)
-    else:
-        return cause
-    lost.is_mail_answered = is_mail_answered
-    return lost
-
-
 def _are_transient(verdicts: Iterable[SMTPException | Reply]) -> bool:
     """Return whether there are verdicts, and each of them may change."""
     answers = [verdict.is_transient for verdict in verdicts]

@@ -877,6 +877,25 @@ async def test_a_listener_hears_all_sessions_and_the_pool() -> None:
     assert all(a != b for a, b in pairwise(changes))
 
 
+async def test_a_listener_that_raises_is_no_affair_of_the_pool() -> None:
+    told: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, PoolChanged):
+            raise KeyError("no such gauge")
+
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    try:
+        async with served(on_event=listen) as (server, pool):
+            await send(pool)
+    finally:
+        loop.set_exception_handler(handler)
+    assert len(server.stored) == 1
+    assert {*told} == {"on_event has raised"}
+
+
 async def test_a_url_is_enough() -> None:
     async with PoolServer() as server:
         url = f"smtp://{server.host}:{server.port}?size=2&max_age=none&rate=1000"

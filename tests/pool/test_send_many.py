@@ -236,16 +236,13 @@ async def test_when_no_connection_can_be_had_every_mail_is_told() -> None:
         assert len(found) == 5
 
 
-@pytest.mark.parametrize("backoff", [0.0, 0.01])
-async def test_a_connection_that_fails_is_one_attempt_of_each_mail(
-    backoff: float,
-) -> None:
+async def test_a_connection_that_fails_is_one_attempt_of_each_mail() -> None:
     """However many wait for it."""
 
     def say(session: Session, line: str) -> str | None:
         return "421 later" if line == "" and session.number == 1 else None
 
-    async with served(say, size=5, attempts=2, backoff=backoff) as (_, pool):
+    async with served(say, size=5, attempts=2) as (_, pool):
         pool._connections.policy.backoff.opening.failures = 1  # one at a time
         found = await statuses(pool, mails(5))
         assert {*found.values()} == {"accepted"}
@@ -369,6 +366,18 @@ async def test_an_idle_session_that_the_network_has_forgotten_is_replaced(
         assert {*(await task).values()} == {"accepted"}
         assert pool.statistics().replaced == 1
         assert pool.statistics().retries == 0
+
+
+async def test_an_idle_session_that_ends_at_mail_is_replaced(clock: Any) -> None:
+    def say(session: Session, line: str) -> str | None:
+        is_first = session.number == 1 and session.mails == 1
+        return "FIN" if is_first and line.startswith("MAIL") else None
+
+    async with served(say, size=1, attempts=1) as (_, pool):
+        await send(pool)
+        await clock(11.0)
+        assert {*(await statuses(pool, mails(3))).values()} == {"accepted"}
+        assert pool.statistics().replaced == 1
 
 
 async def test_a_run_that_was_left_waits_for_no_session(clock: Any) -> None:

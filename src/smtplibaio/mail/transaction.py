@@ -452,7 +452,11 @@ class Transaction:
         """Return the error for a mail that the end of the connection has prevented."""
         is_waiting_for_group = len(self.replies) < self._content_at
         hint = _TOGETHER if self.plan.is_grouped and is_waiting_for_group else ""
-        return lost_before(cause, self._partial_result(), hint)
+        result, is_answered = (
+            self._partial_result(),
+            len(self.replies) >= self._rcpts_at,
+        )
+        return lost_before(cause, result, hint, is_mail_answered=is_answered)
 
     def remedy(self) -> tuple[bytes, ...]:
         """Return the commands that put the session in order after a refusal.

@@ -107,7 +107,11 @@ def _rcpt_error(reply: Reply) -> SMTPCommandFailedError:
 
 
 def lost_before(
-    cause: SMTPException, result: SendResult | None, hint: str
+    cause: SMTPException,
+    result: SendResult | None,
+    hint: str,
+    *,
+    is_mail_answered: bool,
 ) -> SMTPException:
     """Return the error for a mail that the end of the connection has prevented.
 
@@ -115,13 +119,18 @@ def lost_before(
         cause: Why the connection ended.
         result: The refusals that came before that, if any did.
         hint: What may help against a reply that was late.
+        is_mail_answered: Whether the server had answered MAIL.
     """
     text = cause.args[0] if cause.args else ""
     if result is not None:
         said = (f"{name}: {one_line(*reply)}" for name, reply in result.items())
         text += f"; refused before: {'; '.join(said)}"
+    lost: SMTPTimeoutError | SMTPConnectionLostError
     if isinstance(cause, SMTPTimeoutError):
-        return SMTPTimeoutError(text + hint, result)
-    if isinstance(cause, SMTPConnectionLostError):
-        return SMTPConnectionLostError(text, cause.reply, result)
-    return cause
+        lost = SMTPTimeoutError(text + hint, result)
+    elif isinstance(cause, SMTPConnectionLostError):
+        lost = SMTPConnectionLostError(text, cause.reply, result)
+    else:
+        return cause
+    lost.is_mail_answered = is_mail_answered
+    return lost

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from itertools import islice
 from typing import Any, cast
 
 from ..exceptions import SMTPConnectionError, SMTPException, without_frames
@@ -212,7 +213,8 @@ class Spread:
             return
         finally:
             self._coming -= 1
-        await self._run(member)
+        send = self._send_alone if member.idled > SUSPECT else self._run
+        await send(member)
 
     def _blame_next(self, error: Exception, *, is_free: bool = False) -> None:
         """Have the next mail fail, which would have had the session."""
@@ -223,10 +225,8 @@ class Spread:
     async def _run(self, member: Member) -> None:
         begun: deque[Delivery] = deque()
         mails = self._share(member, begun)
+        outcomes = member.client.send_many(mails, window=self._window)
         try:
-            if member.idled > SUSPECT and not await self._stands(member, mails, begun):
-                return
-            outcomes = member.client.send_many(mails, window=self._window)
             async for outcome in outcomes:
                 self._answered(member, begun.popleft(), outcome)
         except SMTPException as exc:  # the session ended before the first mail
@@ -235,21 +235,18 @@ class Spread:
             self._stock.put_all_back(begun)
             self._connections.release(member)
 
-    async def _stands(
-        self, member: Member, mails: Iterator[Mail], begun: deque[Delivery]
-    ) -> bool:
-        """Send one mail alone, in a session that may be gone; say whether it stands."""
-        part = next(mails, None)
-        if part is None:
-            return False
+    async def _send_alone(self, member: Member) -> None:
+        """Send one mail in a session that may be gone; a run can come behind it."""
+        begun: deque[Delivery] = deque()
         try:
-            result = await self._connections.transact(member, part)
+            for part in islice(self._share(member, begun), 1):
+                result = await self._connections.transact(member, part)
+                self._accepted(begun.popleft(), result)
         except Exception as exc:
             is_free = self._connections.mail_failed(member, exc)
             self._failed(begun.popleft(), exc, is_free=is_free)
-        else:
-            self._accepted(begun.popleft(), result)
-        return not member.is_spent
+        finally:
+            self._connections.release(member)
 
     def _share(self, member: Member, begun: deque[Delivery]) -> Iterator[Mail]:
         """Give a session its mails, as long as it is to have more."""
