@@ -14,6 +14,7 @@ from pool_server import CONTENT, PoolServer, Session, numbers, send, served
 from smtplibaio import (
     LMTP,
     SMTP,
+    Mail,
     PoolStatistics,
     SMTPArgumentError,
     SMTPCommandFailedError,
@@ -894,6 +895,20 @@ async def test_a_listener_that_raises_is_no_affair_of_the_pool() -> None:
         loop.set_exception_handler(handler)
     assert len(server.stored) == 1
     assert {*told} == {"on_event has raised"}
+
+
+async def test_a_pool_of_lmtp_clients_has_a_reply_for_each_recipient() -> None:
+    """F16."""
+    names = [f"{n}@y.example" for n in range(3)]
+    async with served(None, "LIMITS RCPTMAX=2", client=LMTP) as (server, pool):
+        result = await pool.sendmail("m0@x.example", names, CONTENT)
+        assert result.accepted == names
+        mails = [Mail(CONTENT, f"m{n}@x.example", names) for n in range(1, 5)]
+        outcomes = [outcome async for outcome in pool.send_many(mails)]
+        assert {outcome.status for outcome in outcomes} == {"accepted"}
+        assert pool.statistics().accepted == 5
+    assert len(server.stored) == 10
+    assert sorted({mail.sender for mail in server.stored}) == numbers(5)
 
 
 async def test_a_url_is_enough() -> None:

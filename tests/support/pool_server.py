@@ -55,6 +55,11 @@ class Session:
     sender: str | None = None
     recipients: list[str] = field(default_factory=list)
 
+    @property
+    def is_lmtp(self) -> bool:
+        """Whether the client speaks LMTP: one reply for each copy (RFC 2033 4.2)."""
+        return self.said[0].startswith("LHLO")
+
     def say(self, text: str) -> None:
         self.writer.write(f"{text}\r\n".encode())
 
@@ -166,6 +171,8 @@ class PoolServer:
         *others, last = ("mx.example", *self.extensions)
         session.say("\r\n".join([*(f"250-{each}" for each in others), f"250 {last}"]))
 
+    _lhlo = _ehlo
+
     async def _mail(self, session: Session, line: str) -> None:
         session.sender = re.findall("<(.*?)>", line)[0]
         session.say("250 2.1.0 ok")
@@ -203,7 +210,9 @@ class PoolServer:
             recipients = tuple(session.recipients)
             sender, session.sender = session.sender or "", None
             self.stored.append(Stored(sender, recipients, content, session.number))
-            session.say(f"250 2.0.0 queued as Q{len(self.stored)}")
+            copies = len(recipients) if session.is_lmtp else 1
+            for _ in range(copies):
+                session.say(f"250 2.0.0 queued as Q{len(self.stored)}")
 
     async def _rset(self, session: Session, line: str) -> None:
         session.say("250 2.0.0 ok")
