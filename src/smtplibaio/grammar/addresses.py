@@ -97,6 +97,8 @@ def reverse_path(sender: object) -> str:
     Raises:
         SMTPArgumentError: There is no mailbox in it; the text says why.
     """
+    if type(sender) is str and _common().fullmatch(sender):
+        return sender
     text = address_of(sender)
     is_null = isinstance(text, str) and text.strip(" ") in ("", "<>")
     return "" if is_null else _mailbox(text, "the sender")
@@ -112,6 +114,8 @@ def forward_path(recipient: object) -> str:
     Raises:
         SMTPArgumentError: There is no mailbox in it; the text says why.
     """
+    if type(recipient) is str and _common().fullmatch(recipient):
+        return recipient
     return _mailbox(address_of(recipient), "the recipient")
 
 
@@ -143,8 +147,6 @@ def _mailbox(given: object, what: str) -> str:
             f"{what} is a str such as 'user@host.example', not {type(given).__name__}"
         )
     text = str.__str__(given)  # a subclass may be formatted as another text
-    if _common().fullmatch(text):
-        return text
     return _bare_mailbox(text, _without_name(text, what), what)
 
 

@@ -11,7 +11,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -21,10 +20,6 @@ from ..grammar.commands import keyword_of, parameters
 from ..grammar.parameters import Parameters
 
 __all__ = ["Envelope", "body_of"]
-
-
-#: The same recipients get many mails of a run, and of a service.
-_mailbox_of = lru_cache(maxsize=4096)(forward_path)
 
 
 class Envelope(NamedTuple):
@@ -118,12 +113,11 @@ def _called(recipients: Any) -> dict[str, list[str]]:
     )
     called: dict[str, list[str]] = {}
     for recipient in (recipients,) if is_one else recipients:
-        if type(recipient) is str:
-            name, mailbox = recipient, _mailbox_of(recipient)
-        else:
-            name = str.__str__(address_of(recipient))
-            mailbox = forward_path(recipient)
-        names = called.setdefault(mailbox, [name])
-        if name not in names:
-            names.append(name)
+        mailbox = forward_path(recipient)
+        is_text = type(recipient) is str
+        name = recipient if is_text else str.__str__(address_of(recipient))
+        if mailbox not in called:
+            called[mailbox] = [name]
+        elif name not in called[mailbox]:
+            called[mailbox].append(name)
     return called

@@ -51,8 +51,11 @@ _EXTENSION_OF = {
 #: belongs to no extension known here, and the server is the judge of it.
 _OWN_NAME = frozenset({"SIZE", "SMTPUTF8", "AUTH", "REQUIRETLS", "MT-PRIORITY"})
 
+
 #: The same recipients get many mails of a run, and of a service.
-_rcpt_line = lru_cache(maxsize=4096)(commands.rcpt)
+@lru_cache(maxsize=4096)
+def _rcpt_line(mailbox: str) -> bytes:
+    return commands.path_line("RCPT TO", mailbox, ())
 
 
 class Body(NamedTuple):
@@ -352,7 +355,7 @@ class Terms:
         """Return the parameters that say of the content what the server may know."""
         added: list[str] = []
         size, is_8bit = content.size, content.is_8bit
-        is_size_given = "SIZE" in map(commands.keyword_of, given)
+        is_size_given = given and "SIZE" in map(commands.keyword_of, given)
         if size is not None and "SIZE" in self._announced and not is_size_given:
             added.append(f"SIZE={size}")
         if is_8bit is None:  # it may be, and where that can travel, MAIL says so
