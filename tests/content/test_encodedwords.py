@@ -65,6 +65,8 @@ def test_words_that_stand_alone_are_read(text: str, expected: str) -> None:
         ("a = b\t?", True, True),
         ("é", False, True),
         ("=?", False, False),
+        ("a\u00a0b", False, True),
+        ("a\u00a0", False, False),
         *((c, False, False) for c in "\x0b\x0c\x1c\x7f\x85\u2028\u2029\udce9"),
     ],
 )

@@ -123,7 +123,7 @@ def one_space(text: str) -> str:
 
 
 def no_space(text: str) -> str:
-    return one_space(text).replace(" ", "")
+    return "".join(text.split())
 
 
 def in_ascii(domain: str) -> str:

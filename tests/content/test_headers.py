@@ -248,6 +248,7 @@ def test_what_a_policy_raises_keeps_no_mail_from_being_sent() -> None:
         "Subject: é\n",
         "Subject: =?utf-8?q?=C3=A8?=\n",
         "Subject: =?utf-8?q?=C3=A9?= =?\n",
+        "Subject: =?utf-8?q?=C3=A9?= \u00a0\n",
         "Subject: =?utf-8?q?=C3=A9?= " + "x " * 40 + "\n",
     ],
 )

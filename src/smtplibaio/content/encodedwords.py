@@ -47,9 +47,14 @@ def is_clear(text: str, *, utf8: bool = False) -> bool:
 
     Args:
         text: The text.
-        utf8: Whether characters beyond ASCII may stand for themselves (RFC 6532).
+        utf8: Whether characters beyond ASCII may stand for themselves (RFC 6532);
+            blanks beyond ASCII not at the ends, where readers strip them.
     """
-    return (_CLEAR_UTF8 if utf8 else _CLEAR).fullmatch(text) is not None
+    if not utf8:
+        return _CLEAR.fullmatch(text) is not None
+    return _CLEAR_UTF8.fullmatch(text) is not None and (
+        text.strip() == text.strip(" \t\r\n")
+    )
 
 
 def encode(text: str, room: int = MOST) -> list[str]:

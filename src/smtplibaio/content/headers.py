@@ -241,9 +241,13 @@ def _by_policy(
 def _is_misread(text: str, structure: Structure) -> bool:
     """Whether some readers would read something else than RFC 2047 says.
 
-    Text that only looks like the beginning of an encoded word misleads some, and up to
-    Python 3.13 the standard library reads a space where a name is cut.
+    Text that only looks like the beginning of an encoded word misleads some, some strip
+    every blank of Unicode, and up to Python 3.13 the standard library reads a space
+    where a name is cut.
     """
+    value = text.partition(":")[2]
+    if value.strip() != value.strip(" \t\r\n"):
+        return True
     if "=?" not in text:
         return False
     if "=?" in ENCODED_WORD.sub("", text):
