@@ -13,8 +13,19 @@ _KINDS = (
     "sendmail", "sendmail", "send_message", "many", "many", "many", "pipeline",
     "pipeline", "chunks", "hand", "abandon",
 )  # fmt: skip
-_LMTP_KINDS = ("sendmail", "send_message", "many")
-_FORMS = ("bytes", "bytes", "bytes", "str", "message", "generator", "async", "file")
+_WHOLE_KINDS = ("sendmail", "send_message", "many")
+_FORMS = (
+    "bytes",
+    "bytes",
+    "bytes",
+    "str",
+    "message",
+    "generator",
+    "iterable",
+    "async",
+    "file",
+)
+_READ_FORMS = ("generator", "iterable", "async", "file")
 _SOURCES = ("list", "list", "generator", "generator", "async", "async", "own")
 _FAILURES = ("at once", "in the middle", "cancelled", "cleanup", "slow")
 _TRANSIENT = (421, 450, 451, 452, 471)
@@ -46,7 +57,7 @@ class _Drawing:
         self.trouble = some if theme in ("server", "all") else 0.0
         self.failing = 0.4 if theme == "source" else 0.1 if theme == "all" else 0.02
         self.unrest = 0.9 if theme == "outside" else 0.4 if theme == "all" else 0.02
-        self.kind = self.random.choice(("smtp",) * 6 + ("tls", "lmtp"))
+        self.kind = self.random.choice(("smtp",) * 6 + ("tls", "lmtp", "pool"))
         self.numbers = 0
         self.chunking = self.maybe(0.5)
         self.is_windowed = self.maybe(0.5)
@@ -73,6 +84,7 @@ class _Drawing:
             not self.maybe(0.1),
             random.choice((30.0, 30.0, 2.0)),
             self.kind,
+            random.choice((1, 2, 3)),
         )
 
     def profile(self) -> Profile:
@@ -100,7 +112,7 @@ class _Drawing:
 
     def op(self, clients: int) -> Op:
         random = self.random
-        kind = random.choice(_LMTP_KINDS if self.kind == "lmtp" else _KINDS)
+        kind = random.choice(_KINDS if self.kind in ("smtp", "tls") else _WHOLE_KINDS)
         count = 1
         if kind == "many":
             count = random.choice((1, 2, 3, 5, 8, 40 if self.maybe(0.1) else 4))
@@ -129,7 +141,7 @@ class _Drawing:
         form, failure = random.choice(_FORMS), ""
         if kind == "chunks":
             form = "bytes"
-        if form in ("generator", "async", "file") and self.maybe(self.failing):
+        if form in _READ_FORMS and self.maybe(self.failing):
             failure = random.choice(_FAILURES)
         if form == "message" and self.maybe(self.failing):
             failure = random.choice(("unwritable", "cancelled"))
@@ -199,6 +211,8 @@ class _Drawing:
             number = self.random.randrange(len(ops))
             steps = [*self.steps(ops[number]), (number, "START")]
             kind = self.random.choice(("cancel",) * 7 + ("close",) * 2 + ("loop",))
+            if kind == "loop" and self.kind == "pool":
+                kind = "close"  # a pool belongs to one loop
             target = number
             if kind == "close":
                 target = self.random.randrange(clients)

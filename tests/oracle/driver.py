@@ -15,7 +15,7 @@ from typing import Any
 
 import trustme
 
-from smtplibaio import LMTP, SMTP, SMTPException, Timeouts
+from smtplibaio import LMTP, SMTP, SMTPException, SMTPPool, Timeouts
 
 from .clock import Deadlock
 from .ledger import Ledger
@@ -105,14 +105,20 @@ class _Player:
         gc.collect()  # which may still tell something
         for number in self.broken_ops:
             self.ledger.leave(self.world.ops[number].letters, "in a closed loop")
+        if self.world.kind == "pool":
+            self.model.decided.clear()  # a later attempt has a reason of its own
         self.ledger.judge(self.model)
         return Played(self.world, self.ledger, self.model)
 
-    def client(self, port: int, limits: Timeouts) -> SMTP:
+    def client(self, port: int, limits: Timeouts) -> SMTP | SMTPPool:
         options: dict[str, Any] = {
             "chunking": self.world.chunking,
             "pipelining": self.world.pipelining,
         }
+        if self.world.kind == "pool":
+            options |= {"fqdn": "client.example", "timeout": limits}
+            options |= {"size": self.world.size, "backoff": self.pace}
+            return SMTPPool("127.0.0.1", port, **options)
         if self.world.kind == "tls":
             options |= {"tls": True, "tls_context": contexts()[1]}
         kind = LMTP if self.world.kind == "lmtp" else SMTP
@@ -196,10 +202,11 @@ class _Player:
             elif (exc := task.exception()) is not None:
                 self.ledger.find("an odd error", f"{op.kind}: {exc!r}")
 
-    async def leave(self, client: SMTP) -> None:
+    async def leave(self, client: SMTP | SMTPPool) -> None:
         """Leave a session, after a look whether it is clean or dead."""
         try:
-            await self.probe(client)
+            if isinstance(client, SMTP):
+                await self.probe(client)
             await client.close()
         except Exception as exc:
             self.ledger.find("an odd error", f"at the end: {exc!r}")

@@ -24,7 +24,7 @@ class Letter:
         recipients: How many recipients it has.
         lines: How many lines of text it has.
         form: What the content is given as: "bytes", "str", "message", "generator",
-            "async", "file".
+            "iterable", "async", "file".
         failure: What its source does: "" nothing; "at once", "in the middle" raise;
             "cancelled" raises CancelledError; "cleanup" raises when it is
             closed early; "slow" waits; "unwritable" is a message object that raises.

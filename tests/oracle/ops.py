@@ -13,6 +13,7 @@ from smtplibaio import (
     SendResult,
     SMTPCommandFailedError,
     SMTPException,
+    SMTPPool,
 )
 
 from .ledger import Ledger
@@ -39,7 +40,7 @@ class Operator:
         self._connected: set[int] = set()
         self._pending: list[tuple[Letter, list[asyncio.Future[Any]]]] = []
 
-    async def perform(self, client: SMTP, op: Op) -> None:
+    async def perform(self, client: SMTP | SMTPPool, op: Op) -> None:
         """Perform one op.
 
         Raises:
@@ -66,8 +67,10 @@ class Operator:
                     status = "unknown" if is_cut_off else "untold"
                     self._ledger.tell(letter, status, "nothing")
 
-    async def _connect(self, client: SMTP, op: Op) -> bool:
+    async def _connect(self, client: Any, op: Op) -> bool:
         """Connect where nobody has in this loop, and tell whether that is done."""
+        if isinstance(client, SMTPPool):
+            return True
         lock = self._connecting.setdefault(id(client), asyncio.Lock())
         async with lock:
             if client.is_connected and id(client) in self._connected:
@@ -83,7 +86,7 @@ class Operator:
 
     # One mail
 
-    async def _sendmail(self, client: SMTP, op: Op) -> None:
+    async def _sendmail(self, client: Any, op: Op) -> None:
         (letter,) = op.letters
         try:
             result = await client.sendmail(
@@ -94,7 +97,7 @@ class Operator:
         else:
             self._result(letter, result)
 
-    async def _send_message(self, client: SMTP, op: Op) -> None:
+    async def _send_message(self, client: Any, op: Op) -> None:
         (letter,) = op.letters
         try:
             result = await client.send_message(
@@ -110,7 +113,7 @@ class Operator:
 
     # Many mails
 
-    async def _many(self, client: SMTP, op: Op) -> None:
+    async def _many(self, client: Any, op: Op) -> None:
         mails = [
             Mail(
                 message_of(letter, self._pace),
@@ -124,6 +127,7 @@ class Operator:
         source = mails_of(op, mails, handed, self._pace, client)
         rest = "unknown"
         count = 0
+        told: set[int] = set()
         outcomes = client.send_many(source, window=op.window)
         try:
             while count != op.leave_after:
@@ -132,9 +136,11 @@ class Operator:
                 except StopAsyncIteration:
                     rest = "untold"
                     break
-                if outcome.mail is not mails[count]:
+                number = next(n for n, m in enumerate(mails) if m is outcome.mail)
+                if number != count and not isinstance(client, SMTPPool):
                     self._ledger.find("out of order", f"{outcome.mail}, not {count}")
-                self._outcome(op.letters[count], outcome)
+                self._outcome(op.letters[number], outcome)
+                told.add(number)
                 count += 1
             else:
                 await outcomes.aclose()
@@ -144,7 +150,7 @@ class Operator:
             rest = "nothing" if exc.safe_to_retry else "unknown"
         finally:
             del outcomes
-            for n in range(count, len(mails)):
+            for n in set(range(len(mails))) - told:
                 status = rest if n in handed else "nothing"
                 self._ledger.tell(op.letters[n], status, "no outcome")
 
@@ -164,7 +170,7 @@ class Operator:
 
     # Piece by piece
 
-    async def _pipeline(self, client: SMTP, op: Op) -> None:
+    async def _pipeline(self, client: Any, op: Op) -> None:
         given: list[tuple[Letter, list[asyncio.Future[Any]]]] = []
         try:
             async with client.pipeline() as pipeline:
@@ -223,7 +229,7 @@ class Operator:
         for line, reply in zip([letter.sender, *letter.to], replies, strict=False):
             self._pairing(letter, line, reply)
 
-    async def _hand(self, client: SMTP, op: Op) -> None:
+    async def _hand(self, client: Any, op: Op) -> None:
         (letter,) = op.letters
         lock = self._by_hand.setdefault(id(client), asyncio.Lock())
         async with lock:
@@ -244,7 +250,7 @@ class Operator:
                 self._ledger.tell(letter, "accepted", f"{reply}", accepted)
                 self._pairing(letter, f"m{letter.number}", reply)
 
-    async def _rcpts(self, client: SMTP, letter: Letter) -> list[str]:
+    async def _rcpts(self, client: Any, letter: Letter) -> list[str]:
         accepted = []
         for to in letter.to:
             try:
@@ -276,6 +282,12 @@ class Operator:
         status = "nothing" if is_certain else "unknown"
         text = " ".join([repr(error), *map(str, replies)])
         result: SendResult | None = getattr(error, "result", None)
+        if result is not None and result.accepted:
+            if status == "nothing":
+                self._ledger.find(
+                    "an odd error", f"safe to retry, but {result}: {text}"
+                )
+            status = "unknown"
         if status == "unknown" and result is not None:
             text = f"{text} {result.accepted} {dict(result)}"
             known = {"accepted": result.accepted, "refused": list(result)}

@@ -138,7 +138,9 @@ class World:
         clients: How many clients there are.
         chunking: That of the clients.
         pipelining: That of the clients.
-        kind: "smtp", "tls" (from the first octet on), "lmtp".
+        kind: What the clients are: "smtp", "tls" (from the first octet on), "lmtp",
+            "pool".
+        size: That of pools.
         patience: The time limit of a reply, in seconds; None for no limit.
     """
 
@@ -152,6 +154,7 @@ class World:
     pipelining: bool = True
     patience: float | None = 30.0
     kind: str = "smtp"
+    size: int = 1
 
     @property
     def ops(self) -> list[Op]:

@@ -10,6 +10,9 @@ from .driver import Played
 
 __all__ = ["show", "summary"]
 
+#: Of a conversation that is shown.
+_MOST_LINES = 100
+
 
 def show(played: Played) -> str:
     """The world, what was said on each connection, what was told, and what is wrong."""
@@ -29,7 +32,9 @@ def show(played: Played) -> str:
     lines.extend(_brief(disturbance) for disturbance in world.disturbances)
     for number, transcript in enumerate(played.model.transcripts, 1):
         lines.append(f"-- connection {number}")
-        lines.extend(transcript)
+        lines.extend(transcript[:_MOST_LINES])
+        if len(transcript) > _MOST_LINES:
+            lines.append(f"... and {len(transcript) - _MOST_LINES} lines more")
     lines.append("-- told")
     for number, told in sorted(played.ledger.told.items()):
         lines.append(f"m{number}: {told.status}: {told.text[:300]}")

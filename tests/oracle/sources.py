@@ -52,6 +52,8 @@ def message_of(letter: Letter, pace: float) -> Any:
         case "message":
             return BytesParser(policy=POLICY).parsebytes(content)
         case "generator":
+            return _blocks(letter)
+        case "iterable":
             return _Blocks(letter)
         case "async":
             return _async_blocks(letter, pace)
@@ -66,24 +68,25 @@ def _pieces(content: bytes) -> list[bytes]:
 
 
 class _Blocks:
-    """A synchronous iterable; a generator, but one that can fail when it is closed."""
+    """An iterable that can be read again."""
 
     def __init__(self, letter: Letter) -> None:
-        self._generator = self._blocks(letter)
+        self._letter = letter
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._generator
+        return _blocks(self._letter)
 
-    def _blocks(self, letter: Letter) -> Iterator[bytes]:
-        is_whole = False
-        try:
-            for n, piece in enumerate(_pieces(letter.content)):
-                _fail(letter.failure, n)
-                yield piece
-            is_whole = True
-        finally:
-            if letter.failure == "cleanup" and not is_whole:
-                raise SourceError("cleanup")
+
+def _blocks(letter: Letter) -> Iterator[bytes]:
+    is_whole = False
+    try:
+        for n, piece in enumerate(_pieces(letter.content)):
+            _fail(letter.failure, n)
+            yield piece
+        is_whole = True
+    finally:
+        if letter.failure == "cleanup" and not is_whole:
+            raise SourceError("cleanup")
 
 
 async def _async_blocks(letter: Letter, pace: float) -> AsyncIterator[bytes]:
@@ -127,7 +130,7 @@ def _file(letter: Letter) -> Any:
 
 
 def mails_of(
-    op: Op, mails: list[Any], handed: list[int], pace: float, client: SMTP
+    op: Op, mails: list[Any], handed: list[int], pace: float, client: Any
 ) -> Any:
     """The iterable of an op's mails, which notes how many were handed over."""
     if op.source == "list":
@@ -183,12 +186,13 @@ async def _async_mails(
 
 
 async def _own_mails(
-    op: Op, mails: list[Any], handed: list[int], client: SMTP
+    op: Op, mails: list[Any], handed: list[int], client: Any
 ) -> AsyncIterator[Any]:
     for n, mail in enumerate(mails):
         if n == len(mails) - 1:
             try:
-                await client.noop()
+                if isinstance(client, SMTP):
+                    await client.noop()
             except SMTPException:
                 raise SourceError("the client is not to be had") from None
         handed.append(n)

@@ -119,7 +119,9 @@ def test_a_seed_is_one_world() -> None:
 
 
 def is_without_threads(world: World) -> bool:
-    return not any(letter.form in ("file", "generator") for letter in world.letters)
+    return not any(
+        letter.form in ("file", "generator", "iterable") for letter in world.letters
+    )
 
 
 def test_a_world_is_one_conversation() -> None:
