@@ -48,7 +48,8 @@ GROUP = "C: MAIL FROM:<a{0}@x.example>\nC: RCPT TO:<b{0}@y.example>\nC: DATA\n"
 GO = "S: 250 ok\nS: 250 ok\nS: 354 go\n"
 CONTENT = "C: mail {0}\nC: .\n"
 TAKEN = "S: 250 taken {0}\n"
-RSET = "C: RSET\nS: 250 reset\n"
+RESET = "S: 250 reset\n"
+RSET = "C: RSET\n" + RESET
 NOOP = "C: NOOP\nS: 250 in step\n"
 
 
@@ -69,12 +70,18 @@ def sized(number: int) -> str:
     )
 
 
+def behind(number: int) -> str:
+    """Write the commands of a mail as they leave behind the content of another."""
+    return "C: RSET\n" + sized(number)
+
+
 def turns(*numbers: int) -> str:
     """Write mails that are taken, as they leave one behind another."""
-    script = sized(numbers[0])
+    script, before = sized(numbers[0]), ""
     for number, following in zip(numbers, [*numbers[1:], None], strict=True):
-        group = "" if following is None else sized(following)
-        script += GO + CONTENT.format(number) + group + TAKEN.format(number)
+        group = "" if following is None else behind(following)
+        script += before + GO + CONTENT.format(number) + group + TAKEN.format(number)
+        before = RESET
     return script
 
 
@@ -115,19 +122,23 @@ async def test_a_run_of_three_mails_turn_by_turn(is_async: bool) -> None:
         S: 354 go
         C: mail 1
         C: .
+        C: RSET
         C: MAIL FROM:<a2@x.example> SIZE=8
         C: RCPT TO:<b2@y.example>
         C: DATA
         S: 250 taken 1
+        S: 250 reset
         S: 250 ok
         S: 250 ok
         S: 354 go
         C: mail 2
         C: .
+        C: RSET
         C: MAIL FROM:<a3@x.example> SIZE=8
         C: RCPT TO:<b3@y.example>
         C: DATA
         S: 250 taken 2
+        S: 250 reset
         S: 250 ok
         S: 250 ok
         S: 354 go
@@ -249,11 +260,6 @@ async def test_no_mails_are_no_words() -> None:
     ("said", "error"),
     [
         pytest.param(
-            "S: 550 no\nS: 503 no\nS: 503 no\n" + RSET,
-            SMTPCommandFailedError,
-            id="MAIL",
-        ),
-        pytest.param(
             "S: 250 ok\nS: 550 no\nS: 503 no\n" + RSET,
             SMTPNoRecipientError,
             id="RCPT",
@@ -279,8 +285,8 @@ async def test_a_refused_mail_is_an_outcome_and_the_run_goes_on(
         HELLO,
         sized(1),
         GO,
-        CONTENT.format(1) + sized(2),
-        TAKEN.format(1),
+        CONTENT.format(1) + behind(2),
+        TAKEN.format(1) + RESET,
         said,
         turns(3, 4),
     ) as smtp:
@@ -289,6 +295,31 @@ async def test_a_refused_mail_is_an_outcome_and_the_run_goes_on(
     assert type(outcomes[1].error) is error
     assert outcomes[1].result is None
     assert outcomes[0].error is None
+
+
+@pytest.mark.parametrize("judgement", ["250 ok", "550 no"])
+@pytest.mark.parametrize("reset", ["250 reset", "503 not here"])
+async def test_a_mail_refused_behind_a_dot_is_sent_once_more_alone(
+    judgement: str, reset: str
+) -> None:
+    """H03: nobody has judged it; and nothing more is sent behind a dot."""
+    no = "S: 503 no\n"
+    again = RSET + sized(2) if reset == "250 reset" else behind(2) + RESET
+    rest = no + no + RSET if judgement == "550 no" else ""
+    rest = rest or "S: 250 ok\nS: 354 go\n" + CONTENT.format(2) + TAKEN.format(2)
+    async with session(
+        HELLO,
+        sized(1),
+        GO,
+        CONTENT.format(1) + behind(2),
+        TAKEN.format(1) + f"S: {reset}\n" + no * 3,
+        again + f"S: {judgement}\n" + rest,
+        turns(3),
+        turns(4),
+    ) as smtp:
+        outcomes = await run(smtp, *map(mail, (1, 2, 3, 4)))
+    status = "refused" if judgement == "550 no" else "accepted"
+    assert statuses(outcomes) == ["accepted", status, "accepted", "accepted"]
 
 
 async def test_a_refused_content_does_not_touch_the_mail_behind_it() -> None:
@@ -314,11 +345,11 @@ async def test_recipients_beyond_the_servers_limit_are_told_one_by_one() -> None
         HELLO,
         sized(1),
         GO,
-        CONTENT.format(1) + "\n".join(many),
-        TAKEN.format(1) + "S: 250 ok\n" + "\n".join(f"S: {r}" for r in replies),
+        CONTENT.format(1) + "C: RSET\n" + "\n".join(many),
+        TAKEN.format(1) + RESET + "S: 250 ok\n" + "\n".join(f"S: {r}" for r in replies),
         "S: 354 go",
-        CONTENT.format(2) + sized(3),
-        TAKEN.format(2) + GO,
+        CONTENT.format(2) + behind(3),
+        TAKEN.format(2) + RESET + GO,
         CONTENT.format(3) + TAKEN.format(3),
     ) as smtp:
         outcomes = await run(
@@ -376,13 +407,13 @@ async def test_where_all_are_wanted_data_waits_for_the_verdicts(refused: bool) -
         rest = "S: 250 ok\nS: 250 ok\nS: 550 no\n" + RSET + sized(3)
     else:
         rest = "S: 250 ok\nS: 250 ok\nS: 250 ok\nC: DATA\nS: 354 go\n"
-        rest += CONTENT.format(2) + sized(3) + TAKEN.format(2)
+        rest += CONTENT.format(2) + behind(3) + TAKEN.format(2) + RESET
     async with session(
         HELLO,
         sized(1),
         GO,
-        CONTENT.format(1) + head,
-        TAKEN.format(1) + rest,
+        CONTENT.format(1) + "C: RSET\n" + head,
+        TAKEN.format(1) + RESET + rest,
         GO + CONTENT.format(3) + TAKEN.format(3),
     ) as smtp:
         both = Mail(
@@ -432,8 +463,8 @@ class Failure(Exception):
 
 
 @pytest.mark.parametrize("place", [1, 2])
-async def test_what_the_source_of_a_content_raises_ends_the_run(place: int) -> None:
-    """And the connection: half a mail is no mail."""
+async def test_what_the_source_of_a_content_raises_is_an_outcome(place: int) -> None:
+    """And the end of the connection: half a mail must not be finished."""
 
     async def broken() -> AsyncIterator[bytes]:
         yield b"half a mail\r\n"
@@ -442,28 +473,35 @@ async def test_what_the_source_of_a_content_raises_ends_the_run(place: int) -> N
     mails = [mail(n, broken() if n == place else None) for n in (1, 2, 3)]
     script = turns(*range(1, place + 1)).split(f"C: mail {place}")[0]
     script = script.replace(f"a{place}@x.example> SIZE=8", f"a{place}@x.example>")
-    outcomes: list[Outcome] = []
     async with session(HELLO, script, "C: <hangup>") as smtp:
-        with pytest.raises(Failure):
-            await collect(smtp.send_many(mails), outcomes)
+        outcomes = await run(smtp, *mails)
         assert not smtp.is_connected
         with pytest.raises(SMTPConnectionLostError, match="broken off"):
             await smtp.noop()
-    assert statuses(outcomes) == ["accepted"] * (place - 1)
+    expected = ["accepted"] * (place - 1) + ["not sent"] * (4 - place)
+    assert statuses(outcomes) == expected
+    error = outcomes[place - 1].error
+    assert isinstance(error, SMTPArgumentError)
+    assert isinstance(error.__cause__, Failure)
 
 
-async def test_what_as_bytes_raises_comes_when_it_is_its_turn() -> None:
+@pytest.mark.parametrize("kind", [Failure, asyncio.CancelledError])
+async def test_what_as_bytes_raises_is_an_outcome_and_the_run_goes_on(
+    kind: type[BaseException],
+) -> None:
+    """H05: one bad message does not end a run."""
+
     class Broken:
         def as_bytes(self) -> bytes:
-            raise Failure
+            raise kind
 
-    outcomes: list[Outcome] = []
-    async with session(HELLO, turns(1), NOOP) as smtp:
-        mails = [mail(1), mail(2, Broken()), mail(3)]
-        with pytest.raises(Failure):
-            await collect(smtp.send_many(mails), outcomes)
+    async with session(HELLO, turns(1), turns(3), NOOP) as smtp:
+        outcomes = await run(smtp, mail(1), mail(2, Broken()), mail(3))
         await smtp.noop()
-    assert statuses(outcomes) == ["accepted"]
+    assert statuses(outcomes) == ["accepted", "not sent", "accepted"]
+    error = outcomes[1].error
+    assert isinstance(error, SMTPArgumentError)
+    assert isinstance(error.__cause__, kind)
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -520,8 +558,8 @@ async def test_binary_content_goes_with_bdat_between_mails_that_do_not() -> None
         CHUNKING,
         sized(1),
         GO,
-        CONTENT.format(1) + head,
-        TAKEN.format(1) + "S: 250 ok\nS: 250 ok\n",
+        CONTENT.format(1) + "C: RSET\n" + head,
+        TAKEN.format(1) + RESET + "S: 250 ok\nS: 250 ok\n",
         "C: BDAT 8 LAST\nC: m\0il 2\n" + TAKEN.format(2),
         turns(3),
     ) as smtp:
@@ -645,7 +683,7 @@ async def test_what_was_sent_and_not_answered_is_unknown_and_the_rest_not_sent(
     """D12: a 421 is an answer, and it is no."""
     async with session(
         HELLO,
-        turns(1, 2).replace(TAKEN.format(2), sized(3)),
+        turns(1, 2).replace(TAKEN.format(2), behind(3)),
         answer,
         timeout=Timeouts(final=0.05),
     ) as smtp:
@@ -666,8 +704,8 @@ async def test_a_mail_whose_commands_are_not_answered_in_time_is_not_sent() -> N
         HELLO,
         sized(1),
         GO,
-        CONTENT.format(1) + sized(2),
-        TAKEN.format(1) + "S: 250 ok",
+        CONTENT.format(1) + behind(2),
+        TAKEN.format(1) + RESET + "S: 250 ok",
         "S: <silence>",
         timeout=Timeouts(reply=0.05),
     ) as smtp:

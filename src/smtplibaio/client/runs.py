@@ -35,6 +35,7 @@ from ..mail.mail import Mail
 from ..mail.result import Outcome, SendResult
 from ..mail.terms import Plan
 from ..mail.transaction import Transaction
+from ..mail.verdicts import is_ok
 from .dialogue import perform
 from .prefetch import END, NOTHING_YET, Prefetch
 from .session import Session
@@ -232,7 +233,7 @@ class Run:
             self._must_reset = item.is_whole
             is_over = self._session.protocol.cause is not None
             if transaction.is_unjudged and not item.is_whole and not is_over:
-                return await self._send_again(item, item.plan)
+                return await self._send_again(item, item.plan, transaction)
             return Outcome(item.mail, None, without_frames(exc), transaction.status)
         except asyncio.CancelledError as exc:
             if _is_cancelled():
@@ -254,10 +255,13 @@ class Run:
         and_then = self._begin_next if may_follow and is_dot else None
         return await self._transfer.result_of(transaction, and_then)
 
-    async def _send_again(self, item: _Item, plan: Plan) -> Outcome:
+    async def _send_again(
+        self, item: _Item, plan: Plan, unjudged: Transaction
+    ) -> Outcome:
         """Send a mail alone whose commands came behind a dot, and were not judged."""
         self._session.allow_behind_dot = False
-        item.transaction = self._session.transaction(plan, resets=True)
+        was_reset = is_ok(unjudged.replies[0])  # else the RSET is due once more
+        item.transaction = self._session.transaction(plan, resets=not was_reset)
         return await self._outcome_of(item)
 
 
