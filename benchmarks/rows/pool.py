@@ -14,7 +14,7 @@ _SIZES = (1, 2, 5, 10)
 _MAILS = 20_000
 #: For each connection: on a slow link a mail takes a round trip or more.
 _MAILS_ON_LINK = 40
-#: Shorter loops are those of `--quick`, which sends a tenth.
+#: Shorter loops are those of `--quick`, which sends a twentieth.
 _QUICK = 0.5
 
 
@@ -29,7 +29,7 @@ def row(base: Work, link: float) -> Row:
 
 
 def _on_loopback(base: Work) -> Iterator[Comparison]:
-    count = _MAILS // 10 if base.seconds < _QUICK else _MAILS
+    count = _MAILS // 20 if base.seconds < _QUICK else _MAILS
     for size in _SIZES:
         ours = replace(base, client="pool-ours", connections=size, messages=count)
         peer = replace(ours, client="pool-aiosmtplib")
