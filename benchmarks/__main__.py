@@ -30,7 +30,9 @@ def _arguments(names: list[str]) -> argparse.Namespace:
     parser.add_argument("rows", nargs="*", metavar="ROW", help="'all', or names")
     parser.add_argument("--list", action="store_true", help="tell the names of rows")
     parser.add_argument("--quick", action="store_true", help="take shorter loops")
-    parser.add_argument("--rounds", type=int, default=None, help="5 or 9 by default")
+    parser.add_argument(
+        "--rounds", type=int, default=None, help="3 with --quick, else 9"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="write tables and the plot"
@@ -85,7 +87,7 @@ def main() -> None:
             console.print(f"{row.name:12} {row.title}", highlight=False)
         return
     wanted = [r for r in table if "all" in arguments.rows or r.name in arguments.rows]
-    rounds = arguments.rounds or (5 if arguments.quick else 9)
+    rounds = arguments.rounds or (3 if arguments.quick else 9)
     measured = _measure(wanted, rounds, arguments.node_modules, console)
     report.show(measured, console)
     if arguments.json:
