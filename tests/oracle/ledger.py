@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from smtplibaio import SMTPException
+from smtplibaio import SMTPException, SMTPProtocolError
 
 from .letters import Letter, numbers_in
 from .model import Model, Stored
@@ -144,6 +144,8 @@ def _judge_reason(letter: Letter, told: Told, model: Model) -> Iterator[Finding]
     text = f"{told.error} {told.text}"
     if "closed by the client" in text:
         return
+    if isinstance(told.error, SMTPProtocolError):
+        return  # who breaks the protocol is told so, whatever else it says
     if isinstance(told.error, SMTPException) and not _names_one(codes, text):
         yield Finding("reason lost", f"m{letter.number} got {codes}; told: {text}")
 

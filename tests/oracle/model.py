@@ -147,6 +147,7 @@ class _Session:
         self.rcpts = 0
         self.refused: list[int] = []  # the refusals of the latest mail
         self.is_decided = False  # whether MAIL, DATA or content was refused
+        self.is_reset = True  # whether no RSET was refused since the last MAIL
 
     # Octets
 
@@ -177,6 +178,8 @@ class _Session:
     def is_all_answered(self) -> bool:
         """Whether nothing stands in a buffer that the client has said already."""
         sock: socket.socket = self.writer.get_extra_info("socket")
+        if sock.fileno() < 0:
+            return False
         waiting = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4)
         buffered = self.reader._buffer
         return not (struct.unpack("i", waiting)[0] or self.received or buffered)
@@ -288,7 +291,8 @@ class _Session:
     async def rset(self, line: bytes) -> None:
         fault = self.fault("RSET")
         code = fault.code or 250
-        if code < 300:
+        self.is_reset = code < 300
+        if self.is_reset:
             self.transaction = None
         await self.say(code, "RSET", fault)
 
@@ -305,7 +309,9 @@ class _Session:
             kept = self.transaction if self.profile.nested == "merge" else None
             recipients = kept.recipients if kept is not None else []
             self.transaction = Transaction(_path(line), recipients)
-        self.count(code)
+        # Behind a RSET that was refused nobody has judged a mail.
+        self.count(code, decides=self.is_reset)
+        self.is_reset = True
         await self.say(code, _text(line), fault)
 
     async def rcpt(self, line: bytes) -> None:
