@@ -17,7 +17,7 @@ import struct
 import termios
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .letters import numbers_in
@@ -421,6 +421,8 @@ class _Session:
             if code < 400:
                 self.model.store(Stored(transaction.sender, (recipient,), content))
                 self.transcript.append(f"    <stored for {recipient}>")
+            if n + 1 < len(transaction.recipients):
+                one = replace(one, extra=b"")  # it would be the next reply
             await self.say(code, f"content of {_names(content)} for {recipient}", one)
         await self.end(fault.then)
 
