@@ -201,7 +201,7 @@ async def test_the_next_commands_leave_with_the_final_dot() -> None:
     """RFC 2920 3.1: and their replies come after the final one."""
     script = "S: 220 hi\nC: DATA\nS: 354 go\nC: hi\nC: .\nC: NOOP\nS: 250 a\nS: 250 b"
     async with client(script) as smtp:
-        protocol = smtp._connection.protocol
+        protocol = smtp._connection.session.protocol
         await protocol.ask(b"DATA\r\n", None, "DATA")
         lines, waiter = group_of([b"NOOP\r\n"], 5, 5)
         body = Body(Content(b"hi\r\n"))

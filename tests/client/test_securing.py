@@ -411,7 +411,7 @@ async def test_a_cancelled_starttls_ends_the_connection() -> None:
     async with connect_to(script(ASKED, "C: <hangup>")) as client:
         await client.ehlo()
         turning = asyncio.create_task(client.starttls())
-        protocol = client._connection.protocol
+        protocol = client._connection.session.protocol
         assert protocol is not None
         while not protocol.awaited:  # noqa: ASYNC110
             await asyncio.sleep(0)

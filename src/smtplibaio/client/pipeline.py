@@ -60,6 +60,11 @@ class Pipeline:
             self._verdicts.is_withdrawn = session.open.has_chunks
             self._verdicts.has_chunks = session.open.has_chunks
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a MAIL has left that neither RSET nor content has ended."""
+        return self._outbox.in_transaction
+
     # Commands
 
     def mail(self, sender: object, options: Iterable[str] = ()) -> ReplyFuture:

@@ -212,7 +212,9 @@ class Transaction:
         at = len(self.replies)
         if at < self._content_at:
             return commands.verb_of(self._commands[at])
-        return f"the {'end' if self.is_all_said else 'beginning'} of the content"
+        if self._is_chunked:
+            return "BDAT LAST" if self.is_all_said else "BDAT"
+        return "the final dot" if self.is_all_said else "the content"
 
     def take(self, reply: Reply) -> bool:
         """Take a reply, and return whether it was the last one that is owed."""
