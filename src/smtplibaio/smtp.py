@@ -27,7 +27,12 @@ from .client.config import Credentials, Settings, StartTLS, Token
 from .client.connection import Connection
 from .content.email import prepare
 from .content.forms import Content, Message
-from .exceptions import SMTPArgumentError, SMTPConnectionLostError, SMTPProtocolError
+from .exceptions import (
+    SMTPArgumentError,
+    SMTPConnectionLostError,
+    SMTPProtocolError,
+    SMTPTimeoutError,
+)
 from .grammar import commands
 from .grammar.addresses import forward_path, reverse_path
 from .grammar.extensions import Extensions
@@ -244,8 +249,8 @@ class SMTP:
     @property
     def transport(self) -> asyncio.Transport | None:
         """The transport of the connection; None without one."""
-        session = self._connection.session
-        return None if session is None else session.protocol.transport
+        protocol = self._connection.protocol
+        return None if protocol is None else protocol.transport
 
     @property
     def greeting(self) -> Reply | None:
@@ -355,7 +360,7 @@ class SMTP:
                 return await session.protocol.ask(commands.QUIT, limit, "QUIT")
             except SMTPConnectionLostError as exc:
                 return exc.reply or Reply(221, "the server closed the connection")
-            except SMTPProtocolError as exc:
+            except (SMTPProtocolError, SMTPTimeoutError) as exc:
                 return Reply(221, str(exc))
             finally:
                 await self.close()

@@ -82,6 +82,14 @@ class Connection:
         session = self.session
         return Learnt() if session is None else session.learnt
 
+    @property
+    def protocol(self) -> SMTPProtocol | None:
+        """The connection, as long as it stands: there is one before the greeting."""
+        protocol = self._protocol
+        if protocol is None or protocol.cause is not None or self._is_left_behind():
+            return None
+        return protocol
+
     def _is_left_behind(self) -> bool:
         """Whether the loop is gone, or the process is another one."""
         is_loop_gone = self._loop is not None and self._loop.is_closed()
@@ -133,7 +141,7 @@ class Connection:
 
     async def leave(self, last_words: bytes) -> None:
         """Count one user less; close behind the last."""
-        self._entries -= 1
+        self._entries = max(self._entries - 1, 0)
         if not self._entries:
             await self.close(last_words)
 
@@ -246,7 +254,8 @@ class Connection:
         try:
             greeting = await protocol.greeting
         except SMTPTimeoutError as exc:
-            raise await self._why_silent(protocol, exc) from exc
+            error = await self._why_silent(protocol, exc)
+            raise error from error.__cause__
         except SMTPConnectionLostError as exc:
             if exc.reply is None:
                 raise
