@@ -170,8 +170,8 @@ async def test_data_and_chunks_take_turns_in_one_pipeline() -> None:
     async with session(
         HELLO,
         data,
-        GROUP,
-        "S: 250 taken\nS: 250 sender\nS: 250 recipient",
+        "C: RSET\n" + GROUP,
+        "S: 250 taken\nS: 250 reset\nS: 250 sender\nS: 250 recipient",
         "C: BDAT 3 LAST\nC: .\nS: 554 spam",
         "C: RSET\nC: NOOP\nS: 250 reset\nS: 250 noop",
         data,
@@ -271,9 +271,9 @@ async def test_a_refused_last_chunk_is_followed_by_rset() -> None:
     async with session(
         HELLO,
         BEGIN,
-        "C: BDAT 4 LAST\nC: hi\nS: 554 spam\nC: RSET\nS: 250 reset",
+        "C: BDAT 4 LAST\nC: hi\nS: 554 spam\nC: RSET",
         GROUP,
-        "C: DATA\nS: 250 sender\nS: 250 b\nS: 354 go\nC: hi\nC: .\nS: 250 taken",
+        "C: DATA\nS: 250 reset\nS: 250 sender\nS: 250 b\nS: 354 go\nC: hi\nC: .\nS: 250 taken",
     ) as smtp:
         async with smtp.pipeline() as p:
             begin(p)
@@ -695,12 +695,12 @@ async def test_a_loss_after_the_last_reply_is_the_next_calls_affair() -> None:
 @pytest.mark.parametrize(
     ("said", "ends", "raised", "match"),
     [
-        ("", [False, False], SMTPConnectionLostError, "no reply to RCPT"),
+        ("", [False, False], SMTPConnectionLostError, r"no reply from .* to RCPT"),
         (
             "S: 250 b\nC: BDAT 4\nC: hi\nC: BDAT 4 LAST\nC: ho\nS: 250 one",
             [True, False],
             SMTPDeliveryUnknownError,
-            "no reply to BDAT LAST",
+            r"no reply from .* to BDAT LAST",
         ),
     ],
     ids=["RCPT", "BDAT LAST"],

@@ -172,9 +172,10 @@ class Outbox:
         self._has_more = asyncio.Event()
         self._is_closing = False
         self._in_content = False
-        self._is_all_sent = False  # the end of a content that was not answered
+        self._ending: Transaction | None = None  # whose content is being sent
         self._must_settle = False  # the last group ended with a command that says so
         self._must_reset = session.transfer.must_reset  # before the next MAIL
+        self._is_reset_alone = False  # behind a refused BDAT nothing leaves with it
         self._is_behind = False  # commands that leave now are behind a content
         self._has_left = False  # a MAIL of this pipeline
 
@@ -241,8 +242,9 @@ class Outbox:
             verb = commands.verb_of(item.line)
             if verb == "MAIL" and (self._must_reset or self.in_transaction):
                 self._say_reset(item)
-                if not self._is_grouped:
+                if not self._is_grouped or self._is_reset_alone:
                     # The RSET is a group of its own; this MAIL is the next.
+                    self._is_reset_alone = False
                     self._queue.appendleft(item)
                     self._must_settle = True
                     return
@@ -265,7 +267,7 @@ class Outbox:
         reset: ReplyFuture = asyncio.get_running_loop().create_future()
         if mail.verdicts is not None:
             mail.verdicts.reset = reset
-        is_behind = self._is_behind or self._has_left
+        is_behind = self._is_behind or (self._has_left and not self._is_reset_alone)
         reset.add_done_callback(self._reset_behind if is_behind else self._reset_alone)
         self._say(commands.RSET, reset, "RSET")
 
@@ -296,7 +298,7 @@ class Outbox:
             _fail(item.future, exc)
             raise
         except asyncio.CancelledError:
-            if self._is_all_sent:
+            if self._ending is not None and self._ending.is_all_sent:
                 _fail(item.future, unknown_after("the pipeline was broken off"))
             item.future.cancel()
             raise
@@ -321,13 +323,14 @@ class Outbox:
             raise error
         self._in_content = True
         plan = self._plan(item.body, item.verdicts)
-        transaction = Transaction(plan, self._timeouts)
+        transaction = self._ending = Transaction(plan, self._timeouts)
         try:
             await self._session.transfer.result_of(transaction, self._say_behind)
         except SMTPCommandFailedError:
             if not transaction.has_content_reply:
                 raise  # what the content is read from has raised it
-        self._in_content = self._is_all_sent = self._is_behind = False
+        self._in_content = self._is_behind = False
+        self._ending = None
         self._must_reset = not is_ok(transaction.replies[-1])
         return transaction.replies[-1]
 
@@ -357,7 +360,6 @@ class Outbox:
 
     def _say_behind(self) -> None:
         self.in_transaction = False
-        self._is_all_sent = True
         if self._session.allow_behind_dot and self._is_grouped:
             self._must_reset = self._is_behind = True
             self._say_group()
@@ -380,10 +382,10 @@ class Outbox:
         if not item.is_last:
             await self._send_middle(item, transaction)
             return None
-        self._is_all_sent = self._must_settle = True
+        self._ending, self._must_settle = transaction, True
         with suppress(SMTPCommandFailedError):  # a reply like any other
             await self._session.transfer.result_of(transaction)
-        self._is_all_sent = False
+        self._ending = None
         reply = transaction.replies[-1]
         if is_ok(reply) and verdicts.refusal() is not None:
             error = SMTPProtocolError(f"{reply.code} after a refused chunk")
@@ -392,6 +394,7 @@ class Outbox:
                 f"part of the mail may have been accepted: {error}"
             ) from error
         self.in_transaction = self._must_reset = not is_ok(reply)
+        self._is_reset_alone = self._must_reset
         return reply
 
     async def _send_middle(self, item: DataChunk, transaction: Transaction) -> None:
@@ -400,7 +403,11 @@ class Outbox:
         item.verdicts.chunks.append(reply)
         pass_on(reply, item.future)
         writer = ContentWriter(self._protocol, transaction, self._timeouts)
-        await writer.write(None)
+        try:
+            await writer.write(None)
+        except SMTPCommandFailedError:  # early, and so the connection has ended
+            reply.set_result(transaction.replies[-1])
+            return
         transaction.future.add_done_callback(
             lambda answered: _resolve(reply, answered, transaction)
         )

@@ -148,12 +148,14 @@ class Course:
         if self._is_over:
             return
         self._is_over = True
-        self._mails.cancel()
-        if self._run is not None:
-            self._run.leave()
         turns, self._turns = self._turns, None
-        if turns is not None:
-            turns.give_back()
+        try:
+            self._mails.cancel()
+            if self._run is not None:
+                self._run.leave()
+        finally:
+            if turns is not None:
+                turns.give_back()
 
     def abandon(self) -> None:
         """Leave the run, when the outcome that is waited for is there.

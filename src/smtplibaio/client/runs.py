@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from ..content.email import prepare
@@ -113,7 +114,8 @@ class Run:
             error = SMTPConnectionLostError("send_many was left before its end")
             protocol.end(error)
         elif begun or self._must_reset:
-            protocol.ask(commands.RSET, self._session.timeouts.reply, "RSET")
+            with suppress(SMTPException):  # the connection has ended, and says so later
+                protocol.ask(commands.RSET, self._session.timeouts.reply, "RSET")
 
     # Taking mails
 
@@ -124,14 +126,7 @@ class Run:
                 return
             await self._reset()
         while self._may_follow():
-            try:
-                if self._items:
-                    given = self._mails.at_once()
-                else:
-                    given = await self._mails.next()
-            except Exception as exc:
-                self._error = exc
-                break
+            given = await self._given()
             if given is END or given is NOTHING_YET:
                 break
             item = self._take(given)
@@ -141,6 +136,18 @@ class Run:
                     break
         if self._window > 1:
             await self._transfer.flush_whole()
+
+    async def _given(self) -> Any:
+        """Return the next mail; wait for it only where no other is on its way."""
+        try:
+            if self._items:
+                return self._mails.at_once()
+            return await self._mails.next()
+        except (Exception, asyncio.CancelledError) as exc:
+            if _is_cancelled():
+                raise
+            self._error = exc
+            return END
 
     def _is_refused(self) -> bool:
         """Whether a mail was refused that nobody has asked for yet."""
@@ -189,7 +196,7 @@ class Run:
         """Say the commands of the next mail, if it is there."""
         try:
             given = self._mails.at_once()
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
             self._error = exc
             return
         if given is END or given is NOTHING_YET:

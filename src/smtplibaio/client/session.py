@@ -223,8 +223,7 @@ class Session:
         """Say MAIL."""
         line = self.terms.mail(mailbox, options)
         with self.protocol.indivisible("MAIL"):
-            if self.transfer.must_reset:
-                await self.rset()
+            await self._reset_if_due()
             reply = await self.perform(line)
         self.open = Open(body_of(options))
         return reply
@@ -233,6 +232,7 @@ class Session:
         """Say RCPT."""
         line = self.terms.rcpt(mailbox, options)
         with self.protocol.indivisible("RCPT"):
+            await self._reset_if_due()
             reply = await self.perform(line)
         if self.open is not None:
             self.open = self.open._replace(accepted=self.open.accepted + 1)
@@ -248,11 +248,17 @@ class Session:
             )
         content, _ = fitted or fit(message, self.terms.extensions)
         body = self.terms.body(content, begun.body)._replace(is_chunked=False)
+        await self._reset_if_due()
         plan = Plan(body, is_lmtp=self.settings.is_lmtp, accepted=begun.accepted)
         transaction = Transaction(plan, self.timeouts)
         await self.transfer.result_of(transaction)
         self.open = None
         return transaction.replies[-1]
+
+    async def _reset_if_due(self) -> None:
+        """Say RSET where the server may keep a transaction that has come to nothing."""
+        if self.transfer.must_reset:
+            await self.rset()
 
     async def rset(self) -> Reply:
         """Say RSET: forget the transaction that was begun."""

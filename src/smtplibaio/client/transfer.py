@@ -184,7 +184,7 @@ class Transfer:
             )
             protocol.end(SMTPProtocolError(text))
             return
-        self.must_reset = transaction.is_all_sent
+        self.must_reset = transaction.leaves_open
         try:
             for line in transaction.remedy():
                 if line == commands.RSET:

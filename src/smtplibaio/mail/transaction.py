@@ -213,7 +213,8 @@ class Transaction:
         if at < self._content_at:
             return commands.verb_of(self._commands[at])
         if self._is_chunked:
-            return "BDAT LAST" if self.is_all_said else "BDAT"
+            is_last = self.is_all_said and self.plan.body.is_last
+            return "BDAT LAST" if is_last else "BDAT"
         return "the final dot" if self.is_all_said else "the content"
 
     def take(self, reply: Reply) -> bool:
@@ -311,12 +312,19 @@ class Transaction:
 
         Some servers refuse whatever stands behind the end of content in one write.
         """
+        if not self.is_behind or self.is_all_sent:
+            return False
         refused = self.replies[: self._rcpts_at]
-        return (
-            self.is_behind
-            and not self.is_all_sent
-            and any(reply[0] >= 500 for reply in refused)
-        )
+        return self._is_reset_refused or any(reply[0] >= 500 for reply in refused)
+
+    @property
+    def _is_reset_refused(self) -> bool:
+        return self._resets and bool(self.replies) and not is_ok(self.replies[0])
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether the server may keep the transaction, which has come to nothing."""
+        return self.is_all_sent or self._is_reset_refused
 
     @property
     def is_out_of_step(self) -> bool:
@@ -406,7 +414,7 @@ class Transaction:
             cause: Why it ended.
         """
         refusal = self.refusal() or self.content_refusal()
-        if self._resets and self.replies and not is_ok(self.replies[0]):
+        if self._is_reset_refused:
             refusal = None  # of RSET, which is no verdict on the mail
         is_refused = refusal is not None and not isinstance(refusal, SMTPProtocolError)
         if refusal is not None and is_refused and not self._has_some_finals:
@@ -441,7 +449,8 @@ class Transaction:
         decided = {name: r for name, r in verdicts.items() if not is_ok(r)}
         if self.plan.is_lmtp:
             accepted = [name for name, r in verdicts.items() if is_ok(r)]
-            decided |= dict(zip(accepted, self._finals_came(), strict=False))
+            finals = zip(accepted, self._finals_came(), strict=False)
+            decided |= {name: r for name, r in finals if not says_nothing(r)}
         return SendResult(decided) if decided else None
 
     def _undecided(self) -> list[str]:
@@ -471,7 +480,7 @@ class Transaction:
         if self.has_content_reply or self.is_all_sent:
             return (commands.RSET,) if self._is_chunked else ()
         replies, at = self.replies, self._rcpts_at
-        if self._resets and not is_ok(replies[0]):
+        if self._is_reset_refused:
             if not self.is_behind:
                 raise SMTPProtocolError(f"RSET was refused: {one_line(*replies[0])}")
             if not self._has_354():
@@ -480,7 +489,7 @@ class Transaction:
             is_lone_dot_safe = is_ok(replies[at - 1]) and not any(
                 map(is_ok, self._rcpt_replies())
             )
-            if not is_lone_dot_safe or (self._resets and not is_ok(replies[0])):
+            if not is_lone_dot_safe or self._is_reset_refused:
                 raise SMTPProtocolError("DATA got 354 where no content may follow")
             return (b".\r\n", commands.RSET)
         return (commands.RSET,)

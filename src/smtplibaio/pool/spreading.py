@@ -19,7 +19,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from itertools import islice
 from typing import Any, cast
 
-from ..exceptions import SMTPConnectionError, SMTPException, without_frames
+from ..exceptions import (
+    SMTPConnectionError,
+    SMTPException,
+    unknown_after,
+    without_frames,
+)
 from ..mail.mail import Mail
 from ..mail.result import Outcome, SendResult
 from .connections import SUSPECT, Connections
@@ -103,6 +108,8 @@ class Spread:
         try:
             if self._loop is None:
                 self._connections.check()
+                if self._connections.is_closing:
+                    raise SMTPConnectionError("the pool is being closed")
                 self._connections.at_closing.add(self._on_closing)
             self._loop = self._connections.bind()
             self._staff()
@@ -232,7 +239,10 @@ class Spread:
         except SMTPException as exc:  # the session ended before the first mail
             self._blame_next(exc, is_free=self._connections.mail_failed(member, exc))
         finally:
-            self._stock.put_all_back(begun)
+            for delivery in begun:  # it may have left, so it is never sent again
+                lost = unknown_after("the run that it was in was broken off")
+                delivery.end(lost)
+                self._report(delivery)
             self._connections.release(member)
 
     async def _send_alone(self, member: Member) -> None:

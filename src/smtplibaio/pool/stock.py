@@ -50,7 +50,7 @@ class Stock:
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         on_news: Callable[[], object],
     ) -> None:
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._supply = Prefetch(messages, most)
         self._most = most
         self._deliver = deliver
@@ -132,7 +132,7 @@ class Stock:
             given = self._supply.at_once()
             if given is not NOTHING_YET:
                 return self._taken(given)
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
             self._fail(exc)
             return None
         self._reading = self._spawn(self._read())
@@ -152,17 +152,20 @@ class Stock:
             delivery = self._taken(await self._supply.next())
             if delivery is not None:
                 self._ready.append(delivery)
-        except Exception as exc:
-            self._fail(exc)
+        except (Exception, asyncio.CancelledError) as exc:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._fail(exc)  # the source's own, a cancellation too
         finally:
             self._reading = None
             self._on_news()
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self.error = self.error or error
         self._is_at_end = True
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Take nothing more from the source, because of an error."""
         self._fail(error)
         self._cancel()
