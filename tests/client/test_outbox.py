@@ -273,7 +273,8 @@ async def test_a_refused_last_chunk_is_followed_by_rset() -> None:
         BEGIN,
         "C: BDAT 4 LAST\nC: hi\nS: 554 spam\nC: RSET",
         GROUP,
-        "C: DATA\nS: 250 reset\nS: 250 sender\nS: 250 b\nS: 354 go\nC: hi\nC: .\nS: 250 taken",
+        "C: DATA\nS: 250 reset\nS: 250 sender\nS: 250 b\nS: 354 go",
+        "C: hi\nC: .\nS: 250 taken",
     ) as smtp:
         async with smtp.pipeline() as p:
             begin(p)
@@ -366,7 +367,8 @@ async def test_content_that_is_cut_short_ends_the_connection(
                 futures = [p.bdat(octets, last=True)]
             noop = p.noop()
             if refusal is None:
-                await until(is_awaited(smtp, what))
+                begun = "the content" if what == "the final dot" else "BDAT"
+                await until(is_awaited(smtp, begun))
                 raise Mishap
         ends = await outcomes(*futures)
         assert ends == [refusal and 552] * len(futures)
@@ -504,7 +506,10 @@ async def test_a_source_that_raises_fails_its_future_and_those_behind_it(
         yield b"hi\r\n"
         raise error
 
-    async with session(hello, "C: DATA\nS: 354 go\nC: <hangup>") as smtp:
+    begun = "C: MAIL FROM:<a@x.example>\nS: 250 a\nC: RCPT TO:<b@y.example>\nS: 250 b"
+    async with session(hello, begun, "C: DATA\nS: 354 go\nC: <hangup>") as smtp:
+        await smtp.mail("a@x.example")
+        await smtp.rcpt("b@y.example")
         async with raising(type(error), smtp) as p:
             data = p.data()
             content = p.content(source())

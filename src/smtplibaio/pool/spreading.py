@@ -173,14 +173,15 @@ class Spread:
             self._connections.dismiss(self)
 
     def _on_closing(self) -> None:
-        """Tell of the mails that were taken from the source, and will not be begun."""
-        for delivery in self._stock.clear():
-            delivery.end(SMTPConnectionError("the pool is closed"))
-            self._report(delivery)
         self._connections.dismiss(self)
         self._on_news()
 
     def _on_news(self) -> None:
+        if self._connections.is_closing:
+            # What was taken from the source will not be begun any more.
+            for delivery in self._stock.clear():
+                delivery.end(SMTPConnectionError("the pool is closed"))
+                self._report(delivery)
         self._staff()
         self._wake()
 
