@@ -153,6 +153,7 @@ def blocks(source: Any, **options: Any) -> Any:
         "no_8bit": None,
         "stop": asyncio.get_running_loop().create_future(),
         "timeout": 5,
+        "on_break": lambda: None,
     }
     return blocks_of(stream, **{**defaults, **options})
 
@@ -471,9 +472,9 @@ async def test_a_source_that_gives_nothing_for_too_long_is_given_up(at: int) -> 
 
 
 async def test_a_file_that_gives_nothing_for_too_long_is_given_up(pipe: Any) -> None:
-    """E06: its thread is left to itself."""
+    """E06, H08: the read that is under way in a thread is waited for all the same."""
     with pytest.raises(SMTPTimeoutError, match=r"gave nothing for 0\.02 s"):
-        await read(pipe[0], timeout=0.02)
+        await read(pipe[0], timeout=0.02, on_break=pipe[1].close)
 
 
 async def test_each_chunk_has_the_whole_time() -> None:
@@ -530,9 +531,9 @@ async def test_reading_stops_when_nobody_wants_the_rest(at: int) -> None:
 
 
 async def test_reading_a_file_stops_when_nobody_wants_the_rest(pipe: Any) -> None:
-    """E13: its thread is left to itself."""
+    """E13, H08: the connection ends first; then the read under way is waited for."""
     stop = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(read(pipe[0], stop=stop))
+    task = asyncio.create_task(read(pipe[0], stop=stop, on_break=pipe[1].close))
     await step()
     assert not task.done()
     stop.set_result(None)

@@ -178,7 +178,7 @@ async def test_a_reply_to_something_else_ends_the_connection(replies: str) -> No
     """D22: content follows a 354 to DATA; any other 2yz or 3yz is out of step."""
     said = "".join(f"S: {reply}\n" for reply in replies.split(", "))
     async with session(HELLO, GROUP, said, "C: <hangup>") as smtp:
-        with pytest.raises(SMTPProtocolError, match="is no reply to"):
+        with pytest.raises(SMTPProtocolError, match="the server answered"):
             await send(smtp)
         assert not smtp.is_connected
 
@@ -193,7 +193,9 @@ async def test_a_reply_to_something_else_ends_the_connection(replies: str) -> No
 async def test_a_final_reply_that_refuses_is_an_error(final: str) -> None:
     """E31: the mail was not accepted, and the session stands."""
     refused = NEXT.replace("250 taken", final)
-    async with session(HELLO, refused, NEXT) as smtp:
+    head, go = NEXT.split("C: DATA\n")
+    again = f"C: RSET\n{head}C: DATA\nS: 250 reset\n{go}"  # it may keep the old one
+    async with session(HELLO, refused, again) as smtp:
         with pytest.raises(SMTPCommandFailedError) as info:
             await send(smtp)
         assert (info.value.code, info.value.message) == (int(final[:3]), final[4:])
@@ -246,7 +248,7 @@ async def test_recipients_beyond_the_servers_limit_are_told_one_by_one() -> None
         }
         assert result.accepted == names[:100]
         assert list(result.replies) == names
-        assert [reply.is_transient for reply in result.values()] == [True, True, False]
+        assert [reply.is_transient for reply in result.values()] == [True, True, True]
         assert str(result[names[100]].enhanced) == "4.5.3"
         assert not await send(smtp)
 
@@ -433,7 +435,7 @@ async def test_one_reply_too_few_is_waited_for_in_vain() -> None:
         "S: 250 sender\nS: 250 b\nS: 250 c\nS: <silence>",
         timeout=Timeouts(reply=0.1),
     ) as smtp:
-        with pytest.raises(SMTPTimeoutError, match="no reply to DATA") as info:
+        with pytest.raises(SMTPTimeoutError, match=r"no reply from .* to DATA") as info:
             await send(smtp)
         assert info.value.safe_to_retry
         assert not smtp.is_connected
@@ -724,8 +726,8 @@ async def test_a_transaction_may_have_begun_with_the_content_before_it() -> None
         HELLO,
         GROUP,
         "S: 250 sender\nS: 250 b\nS: 250 c\nS: 354 go\nC: hi\nC: .",
-        GROUP,
-        "S: 250 taken\nS: 250 sender\nS: 550 b\nS: 450 c\nS: 554 nobody",
+        "C: RSET\n" + GROUP.strip(),
+        "S: 250 taken\nS: 250 reset\nS: 250 sender\nS: 550 b\nS: 450 c\nS: 554 nobody",
         "C: RSET\nS: 250 reset",
     ) as smtp:
         mails = [Mail("hi\r\n", "a@x.example", RECIPIENTS)] * 2

@@ -196,7 +196,7 @@ def test_half_a_reply_is_none(
         async with stage(session(way, server_tls, ending, last)) as port:
             client = way.make(port, client_tls)
             await client.connect()
-            with pytest.raises(SMTPConnectionLostError, match="middle of a reply"):
+            with pytest.raises(SMTPConnectionLostError, match="middle of its reply"):
                 await client.noop()
             assert not client.is_connected
 

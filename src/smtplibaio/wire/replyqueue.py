@@ -106,6 +106,8 @@ class ReplyQueue:
 
     def take(self, replies: Sequence[Reply]) -> Reply | None:
         """Hand replies over; return the first one that nobody waits for, if any."""
+        if not replies:
+            return None  # a part of one does not begin its deadline anew
         waiters = self.waiters
         for reply in replies:
             if not waiters:
