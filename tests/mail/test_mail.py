@@ -14,25 +14,13 @@ from smtplibaio import (
     SMTP,
     Mail,
     Outcome,
-    Reply,
     SMTPArgumentError,
-    SMTPAuthenticationError,
-    SMTPCommandFailedError,
-    SMTPCommandNotSupportedError,
-    SMTPConnectionError,
-    SMTPConnectionLostError,
-    SMTPDeliveryUnknownError,
-    SMTPException,
-    SMTPNoRecipientError,
-    SMTPProtocolError,
-    SMTPRecipientRefusedError,
-    SMTPTimeoutError,
-    SMTPTLSError,
 )
+from smtplibaio.content.email import Fitted
 from smtplibaio.content.forms import Content
 from smtplibaio.grammar.extensions import Extensions
-from smtplibaio.mail.mail import Status
-from smtplibaio.mail.result import SendResult
+from smtplibaio.mail.result import Status
+from smtplibaio.mail.terms import Terms
 
 ANY = Extensions(
     dict.fromkeys(
@@ -51,7 +39,9 @@ def email() -> EmailMessage:
 
 
 def lines(mail: Mail) -> list[bytes]:
-    return mail.envelope().commands(ANY, CONTENT)
+    terms = Terms(ANY, is_verified=True)
+    plan = terms.plan(mail.envelope(), b"", Fitted(CONTENT))
+    return [plan.mail, *plan.rcpts]
 
 
 # Mails
@@ -164,60 +154,6 @@ def test_an_envelope_can_be_made_twice() -> None:
 
 
 # Outcomes
-
-MAIL = Mail("hi\n", "a@x.example", ["b@y.example", "c@y.example"])
-OK = Reply(250, "ok")
-NO = Reply(550, "no")
-
-
-@pytest.mark.parametrize(("second", "status"), [(OK, "accepted"), (NO, "partial")])
-def test_a_mail_that_was_accepted_has_a_result(second: Reply, status: str) -> None:
-    """F14: for some of the recipients, at least."""
-    result = SendResult({"b@y.example": OK, "c@y.example": second}, OK)
-    outcome = Outcome.of_result(MAIL, result)
-    assert outcome == Outcome(MAIL, result, None, outcome.status)
-    assert outcome.mail is MAIL
-    assert outcome.result is result
-    assert outcome.status == status
-
-
-REFUSED = SMTPCommandFailedError(550, "no", "MAIL", NO)
-FAREWELL = SMTPConnectionLostError("421 bye", Reply(421, "bye"))
-
-
-@pytest.mark.parametrize(
-    ("error", "was_answered", "status"),
-    [
-        (REFUSED, False, "refused"),
-        (REFUSED, True, "refused"),
-        (SMTPAuthenticationError(535, "no", "PLAIN"), False, "refused"),
-        (SMTPNoRecipientError([REFUSED], {"b@y.example": NO}), False, "refused"),
-        (SMTPRecipientRefusedError({"b@y.example": NO}), False, "refused"),
-        pytest.param(FAREWELL, True, "refused", id="E11-421 to the dot"),
-        pytest.param(FAREWELL, False, "not sent", id="E11-421 before the dot"),
-        pytest.param(
-            SMTPDeliveryUnknownError("gone"), False, "unknown", id="E11-unknown"
-        ),
-        (SMTPDeliveryUnknownError("gone"), True, "unknown"),
-        (SMTPConnectionLostError("gone"), False, "not sent"),
-        (SMTPConnectionError("not connected"), False, "not sent"),
-        (SMTPTimeoutError("late"), False, "not sent"),
-        (SMTPProtocolError("354 is no reply to RCPT"), False, "not sent"),
-        (SMTPArgumentError("no"), False, "not sent"),
-        (SMTPCommandNotSupportedError("DSN"), False, "not sent"),
-        (SMTPTLSError("no"), False, "not sent"),
-        (SMTPException("x"), False, "not sent"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
-)
-def test_a_mail_that_was_not_has_an_error(
-    error: SMTPException, was_answered: bool, status: str
-) -> None:
-    """Only where nobody knows, sending it again is not safe."""
-    outcome = Outcome.of_error(MAIL, error, was_answered=was_answered)
-    assert outcome == Outcome(MAIL, None, error, outcome.status)
-    assert outcome.status == status
-    assert error.safe_to_retry is (status != "unknown")
 
 
 def test_there_are_five_statuses() -> None:

@@ -434,8 +434,7 @@ async def test_the_first_cause_wins() -> None:
         assert str(protocol.cause) == str(first)
         assert protocol.cause is not first  # which collects the frames of its callers
         with pytest.raises(SMTPConnectionLostError, match="ended: first") as info:
-            protocol.say(b"x")
-            protocol.flush()
+            protocol.ask(b"x", None, "x")
         assert str(info.value.__cause__) == "first"
 
 
@@ -556,7 +555,7 @@ async def test_a_reply_that_comes_too_late_is_nobodys() -> None:
 
     async with streams(serve_it) as protocol:
         await protocol.greeting
-        with pytest.raises(SMTPTimeoutError, match="no reply from .* to NOOP within"):
+        with pytest.raises(SMTPTimeoutError, match=r"no reply from .* to NOOP within"):
             await protocol.ask(NOOP, 0.05, "NOOP")
         late.set()
         with pytest.raises(
@@ -611,8 +610,7 @@ async def test_a_reset_wakes_who_waits_to_write() -> None:
         go.set()
         await waiting
         with pytest.raises(SMTPConnectionLostError):
-            protocol.say(b"more")
-            protocol.flush()
+            protocol.ask(b"more", None, "more")
         with pytest.raises(SMTPConnectionLostError):
             await reply
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -18,16 +18,13 @@ from smtplibaio import (
     SMTPNoRecipientError,
     SMTPProtocolError,
     SMTPRecipientRefusedError,
+    Timeouts,
 )
-from smtplibaio.mail.result import (
-    SendResult,
-    check_data,
-    check_reply,
-    is_hopeless,
-    is_ok,
-    judge,
-    judge_all,
-)
+from smtplibaio.content.forms import Content
+from smtplibaio.mail.result import SendResult
+from smtplibaio.mail.terms import Body, Plan
+from smtplibaio.mail.transaction import Transaction
+from smtplibaio.mail.verdicts import check_data, check_reply, is_ok
 
 NAMES = ("b@y.example", "c@y.example", "d@y.example")
 
@@ -41,6 +38,46 @@ def named(*codes: int) -> dict[str, Reply]:
     return dict(zip(NAMES, replies(*codes), strict=False))
 
 
+class Settled:
+    """A future that nobody waits for."""
+
+    def done(self) -> bool:
+        return True
+
+
+def transaction(
+    answers: Sequence[Reply],
+    recipients: int,
+    *,
+    wanted: int = 1,
+    is_whole: bool = False,
+) -> Transaction:
+    """Make a transaction that was answered so: MAIL, some RCPTs, and BDAT if whole."""
+    plan = Plan(
+        Body(Content(b"hi\r\n"), is_chunked=True),
+        b"MAIL FROM:<a@x.example>\r\n",
+        [b"RCPT TO:<%s>\r\n" % name.encode() for name in NAMES[:recipients]],
+        NAMES[:recipients],
+        is_grouped=True,
+        all_or_nothing=wanted > 1,
+        says_data=False,
+    )
+    made = Transaction(plan, Timeouts(), is_whole=is_whole)
+    made.future = Settled()
+    made.next_group()
+    if is_whole:
+        made.owe(is_last=True)
+        made.is_all_said = made.is_all_sent = True
+    for answer in answers:
+        made.take(answer)
+    return made
+
+
+def judge(mail: Reply, verdicts: Mapping[str, Reply], wanted: int) -> None:
+    answers = [mail, *verdicts.values()]
+    transaction(answers, len(verdicts), wanted=wanted).judge()
+
+
 # One reply
 
 
@@ -52,7 +89,7 @@ def test_only_2yz_completes_a_command(code: int) -> None:
     if code < 300:
         assert check_reply(reply, "RCPT") is reply
     elif code < 400:
-        with pytest.raises(SMTPProtocolError, match=f"{code} is no reply to RCPT"):
+        with pytest.raises(SMTPProtocolError, match=f"answered RCPT with {code}"):
             check_reply(reply, "RCPT")
     else:
         with pytest.raises(SMTPCommandFailedError) as info:
@@ -68,7 +105,7 @@ def test_only_354_asks_for_content(code: int) -> None:
     if code == 354:
         check_data(reply)
     elif code < 400:
-        with pytest.raises(SMTPProtocolError, match=f"{code} is no reply to DATA"):
+        with pytest.raises(SMTPProtocolError, match=f"answered DATA with {code}"):
             check_data(reply)
     else:
         with pytest.raises(SMTPCommandFailedError) as info:
@@ -102,7 +139,8 @@ def test_there_is_no_use_in_going_on_where_nobody_would_get_the_mail(
     codes: list[int], recipients: int, wanted: int, expected: bool
 ) -> None:
     """Every verdict is waited for, where every recipient is wanted, too."""
-    assert is_hopeless(replies(*codes), recipients, wanted) is expected
+    made = transaction(replies(*codes), recipients, wanted=wanted)
+    assert (made.refusal() is not None) is expected
 
 
 # All of them
@@ -167,7 +205,7 @@ def test_a_reply_that_is_none_to_its_command_is_no_verdict(
     mail: int, codes: list[int], verb: str
 ) -> None:
     """D22: the dialogue is out of step."""
-    with pytest.raises(SMTPProtocolError, match=f"is no reply to {verb}"):
+    with pytest.raises(SMTPProtocolError, match=f"answered {verb} with"):
         judge(Reply(mail, "x"), named(*codes), 1)
 
 
@@ -177,7 +215,7 @@ def test_a_reply_that_is_none_to_its_command_is_no_verdict(
 def outcome_of(codes: Sequence[int]) -> SendResult | SMTPException:
     """Judge replies to MAIL, some RCPTs and BDAT LAST."""
     try:
-        return judge_all(replies(*codes), NAMES[: len(codes) - 2])
+        return transaction(replies(*codes), len(codes) - 2, is_whole=True).result()
     except SMTPException as exc:
         return exc
 
@@ -282,7 +320,8 @@ def test_what_is_hopeless_is_an_error_and_nothing_else_is(
         return
     except SMTPException:
         is_error = True
-    assert is_hopeless([mail, *rcpts], len(rcpts), wanted) is is_error
+    made = transaction([mail, *rcpts], len(rcpts), wanted=wanted)
+    assert (made.refusal() is not None) is is_error
 
 
 # The result

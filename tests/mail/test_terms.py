@@ -9,12 +9,13 @@ import pytest
 from conversation import client
 from hypothesis import given
 from hypothesis import strategies as st
-from smtplibaio.mail.planning import Body, Plan, Terms, make_plan
 
 from smtplibaio import (
+    Reply,
     SMTPArgumentError,
     SMTPCommandNotSupportedError,
     SMTPTLSError,
+    Timeouts,
 )
 from smtplibaio.content.email import Fitted, prepare
 from smtplibaio.content.forms import Content, Stream
@@ -23,6 +24,8 @@ from smtplibaio.grammar.commands import DATA, ends_group
 from smtplibaio.grammar.extensions import Extensions
 from smtplibaio.grammar.parameters import Parameters
 from smtplibaio.mail.envelope import Envelope
+from smtplibaio.mail.terms import Body, Plan, Terms
+from smtplibaio.mail.transaction import Transaction
 
 MAIL = b"MAIL FROM:<a@x.example>\r\n"
 RCPT = b"RCPT TO:<b@y.example>\r\n"
@@ -72,7 +75,31 @@ def plan_for(
     """Plan a mail as `sendmail` does."""
     envelope = Envelope.of("a@x.example", recipients, options)
     fitted = prepare(message, is_binary=envelope.is_binary)
-    return make_plan(envelope, message, fitted, its, **wanted)
+    return its.plan(envelope, message, fitted, **wanted)
+
+
+class Settled:
+    """A future that nobody waits for."""
+
+    def done(self) -> bool:
+        return True
+
+
+def groups_of(plan: Plan) -> list[Any]:
+    """List the commands before the content, as they leave where all are accepted."""
+    transaction = Transaction(plan, Timeouts())
+    transaction.future = Settled()
+    groups = []
+    while (group := transaction.next_group()) is not None:
+        groups.append(group)
+        for line in group:
+            transaction.take(Reply(354 if line == DATA else 250, "ok"))
+    return groups
+
+
+def lines_of(plan: Plan) -> list[bytes]:
+    """List MAIL and every RCPT."""
+    return [plan.mail, *plan.rcpts]
 
 
 def octets(plan: Plan) -> bytes:
@@ -108,15 +135,16 @@ def test_commands_leave_together_where_they_may(
 ) -> None:
     """A17: DATA is said where BDAT is not."""
     plan = Plan(
-        [MAIL, RCPT, RCPT2],
-        ["b@y.example", "c@y.example"],
         Body(Content(TEXT), is_chunked),
+        MAIL,
+        [RCPT, RCPT2],
+        ["b@y.example", "c@y.example"],
         is_grouped,
         all_or_nothing,
+        says_data=not is_chunked,
     )
-    assert [tuple(group) for group in plan.groups()] == groups
-    assert not any(ends_group(line) for group in plan.groups() for line in group[:-1])
-    assert plan.wanted == (2 if all_or_nothing else 1)
+    assert [tuple(group) for group in groups_of(plan)] == groups
+    assert not any(ends_group(line) for group in groups_of(plan) for line in group[:-1])
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
@@ -176,11 +204,15 @@ def test_content_goes_with_bdat_where_that_is_wanted_or_the_only_way(
 ) -> None:
     """A17: BINARYMIME never goes with DATA (RFC 3030 3)."""
     its = terms(*keywords, chunking=chunking)
+
+    def settled() -> Body:
+        return its.body(Content(TEXT), "BINARYMIME" if is_binary else None)
+
     if isinstance(expected, bool):
-        assert its.is_chunked(is_binary=is_binary) is expected
+        assert settled().is_chunked is expected
         return
     with pytest.raises(expected, match="BODY=BINARYMIME goes with BDAT only") as caught:
-        its.is_chunked(is_binary=is_binary)
+        settled()
     if isinstance(caught.value, SMTPCommandNotSupportedError):
         assert caught.value.command == "CHUNKING"
 
@@ -190,8 +222,8 @@ def test_content_goes_with_bdat_where_that_is_wanted_or_the_only_way(
 def test_binary_content_has_bdat_and_no_data(option: str, chunking: bool) -> None:
     """A17, A18: as it is; in whatever case that was said."""
     plan = plan_for(NUL, terms(*ALL, chunking=chunking), (option,))
-    (lines,) = plan.groups()
-    assert lines == (MAIL[:-2] + b" " + option.encode() + b"\r\n", RCPT)
+    (lines,) = groups_of(plan)
+    assert tuple(lines) == (MAIL[:-2] + b" " + option.encode() + b"\r\n", RCPT)
     assert octets(plan) == b"BDAT 20 LAST\r\n" + NUL
 
 
@@ -276,7 +308,7 @@ def test_a_chunk_has_the_size_of_the_canonical_form(
     plan = plan_for(message, terms(*ALL, "SIZE", chunking=True))
     assert octets(plan) == wire
     size = len(wire.partition(b"\n")[2])
-    assert b" SIZE=%d" % size in plan.lines[0]
+    assert b" SIZE=%d" % size in lines_of(plan)[0]
 
 
 @given(st.binary(max_size=60), st.booleans())
@@ -287,7 +319,7 @@ def test_the_declared_size_is_the_count_of_bdat(body: bytes, is_binary: bool) ->
     plan = plan_for(message, terms(*ALL, "SIZE", chunking=True), options)
     command, _, sent = octets(plan).partition(b"\r\n")
     assert command == b"BDAT %d LAST" % len(sent)
-    assert b" SIZE=%d" % len(sent) in plan.lines[0]
+    assert b" SIZE=%d" % len(sent) in lines_of(plan)[0]
     assert not is_binary or sent == message
 
 
@@ -314,7 +346,7 @@ def test_a_stream_may_be_8_bit_where_mail_says_so(
     keywords: tuple[str, ...], options: tuple[str, ...], line: bytes, is_8bit_ok: bool
 ) -> None:
     plan = plan_for(iter([TEXT]), terms(*keywords, "SIZE"), options)
-    assert plan.lines == [MAIL[:-2] + line + b"\r\n", RCPT]
+    assert lines_of(plan) == [MAIL[:-2] + line + b"\r\n", RCPT]
     assert isinstance(plan.body.content, Stream)
     assert (plan.body.no_8bit is None) is is_8bit_ok
 
@@ -336,7 +368,7 @@ def test_what_the_server_cannot_take_has_no_plan(
 def test_a_stream_over_the_announced_size_shows_only_as_it_is_sent() -> None:
     """A22: neither is a size declared."""
     its = with_parameters({"SIZE": ("4",)})
-    assert plan_for(iter([TEXT]), its).lines == [MAIL, RCPT]
+    assert lines_of(plan_for(iter([TEXT]), its)) == [MAIL, RCPT]
 
 
 @pytest.mark.parametrize("is_verified", [True, False])
@@ -347,11 +379,11 @@ def test_requiretls_needs_a_verified_connection(is_verified: bool) -> None:
     )
     its = terms("REQUIRETLS", is_verified=is_verified)
     if is_verified:
-        plan = make_plan(envelope, TEXT, prepare(TEXT), its)
-        assert plan.lines[0].endswith(b" REQUIRETLS\r\n")
+        plan = its.plan(envelope, TEXT, prepare(TEXT))
+        assert lines_of(plan)[0].endswith(b" REQUIRETLS\r\n")
         return
     with pytest.raises(SMTPTLSError):
-        make_plan(envelope, TEXT, prepare(TEXT), its)
+        its.plan(envelope, TEXT, prepare(TEXT))
 
 
 async def test_8_bit_content_that_mail_called_7_bit_is_refused_for_that() -> None:
@@ -385,9 +417,9 @@ def test_a_message_of_the_email_package_is_fitted_to_the_server() -> None:
     message = EmailMessage()
     message["Subject"] = "x"
     message.set_content("é\n", cte="8bit")
-    assert b" BODY=8BITMIME" in plan_for(message, terms("8BITMIME")).lines[0]
+    assert b" BODY=8BITMIME" in lines_of(plan_for(message, terms("8BITMIME")))[0]
     plan = plan_for(message, terms())
-    assert plan.lines[0] == MAIL
+    assert lines_of(plan)[0] == MAIL
     assert octets(plan).isascii()
 
 
@@ -395,9 +427,9 @@ def test_content_that_was_fitted_is_not_fitted_again() -> None:
     envelope = Envelope.of("a@x.example", "b@y.example")
     content = Content(TEXT)
     fitted = Fitted(content, needs_utf8=True)
-    plan = make_plan(envelope, b"another", fitted, terms("SMTPUTF8"))
+    plan = terms("SMTPUTF8").plan(envelope, b"another", fitted)
     assert plan.body.content is content
-    assert plan.lines[0].endswith(b" SMTPUTF8\r\n")
+    assert lines_of(plan)[0].endswith(b" SMTPUTF8\r\n")
 
 
 def test_a_plan_keeps_what_the_caller_calls_the_recipients() -> None:
@@ -412,7 +444,7 @@ def test_a_plan_keeps_what_the_caller_calls_the_recipients() -> None:
         progress=lambda sent, _: told.append(sent),
     )
     assert plan.recipients == names
-    assert plan.lines[1:] == [
+    assert lines_of(plan)[1:] == [
         b"RCPT TO:<b@xn--bcher-kva.example>\r\n",
         b"RCPT TO:<Postmaster>\r\n",
     ]
