@@ -281,6 +281,14 @@ def test_an_address_object_gets_its_quotes_back(username: str, mailbox: str) -> 
     assert address_of(address) == mailbox
 
 
+def test_any_object_gets_quotes_and_backslashes_where_it_lacks_them() -> None:
+    class Mailbox:
+        addr_spec = 'a"b\\c@x.example'
+
+    assert address_of(Mailbox()) == '"a\\"b\\\\c"@x.example'
+    check_sent_as_it_is(Mailbox(), '"a\\"b\\\\c"@x.example')
+
+
 @pytest.mark.parametrize("value", [None, 1, b"a@b", ["a@b"], object()])
 def test_what_is_no_text_is_refused(value: object) -> None:
     with pytest.raises(SMTPArgumentError, match=r"the sender is a str such as .* not "):
@@ -308,7 +316,10 @@ def test_what_is_no_text_is_refused(value: object) -> None:
         ('"a"b@c', "not valid: pass one address"),
         ('"\x1b"@c', r"""'"\x1b"@c' has U+001B at index 1"""),
         ("a@b\n", "has U+000A at index 3"),
+        ("a\u2029\u2029@b", "has U+2029 at index 1"),
         ("a@[1]", "has an address literal that is not valid"),
+        ("a@[1", "has a domain that is not valid"),
+        ("a@1]", "has a domain that is not valid"),
         ("a@b..c", "has a domain that is not valid"),
         ("a@-\u00e9", "has a domain that IDNA refuses: Label must not start"),
     ],

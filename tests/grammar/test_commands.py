@@ -56,6 +56,7 @@ gates = pytest.mark.parametrize("gate", OPEN_GATES.values(), ids=OPEN_GATES.keys
     [
         (lambda: commands.ehlo("client.example"), b"EHLO client.example\r\n"),
         (lambda: commands.helo("client.example"), b"HELO client.example\r\n"),
+        (lambda: commands.lhlo("client.example"), b"LHLO client.example\r\n"),
         (lambda: commands.mail("a@b.example"), b"MAIL FROM:<a@b.example>\r\n"),
         (lambda: commands.mail(""), b"MAIL FROM:<>\r\n"),
         (
