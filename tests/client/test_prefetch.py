@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smtplibaio import SMTPArgumentError
-from smtplibaio.client.prefetch import END, NOTHING_YET, Supply
+from smtplibaio.client.prefetch import END, NOTHING_YET, Prefetch
 
 
 class Failure(Exception):
@@ -66,9 +66,9 @@ class NoGenerator:
         return await anext(self._items)
 
 
-async def all_of(supply: Supply) -> list[Any]:
+async def all_of(prefetch: Prefetch) -> list[Any]:
     found = []
-    while (item := await supply.next()) is not END:
+    while (item := await prefetch.next()) is not END:
         found.append(item)
     return found
 
@@ -84,11 +84,11 @@ async def all_of(supply: Supply) -> list[Any]:
     ],
 )
 async def test_every_item_comes_once_and_in_order(make: Any, ahead: int) -> None:
-    supply = Supply(make(), ahead)
-    assert await all_of(supply) == [1, 2, 3]
-    assert await supply.next() is END  # and again
-    assert supply.at_once() is END
-    await supply.close()
+    prefetch = Prefetch(make(), ahead)
+    assert await all_of(prefetch) == [1, 2, 3]
+    assert await prefetch.next() is END  # and again
+    assert prefetch.at_once() is END
+    await prefetch.close()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ async def test_every_item_comes_once_and_in_order(make: Any, ahead: int) -> None
 )
 async def test_what_is_no_iterable_is_refused(source: object) -> None:
     with pytest.raises(SMTPArgumentError, match=type(source).__name__):
-        Supply(source, 1)
+        Prefetch(source, 1)
 
 
 async def test_an_iterable_of_both_kinds_is_read_without_holding_the_loop_up() -> None:
@@ -104,9 +104,9 @@ async def test_an_iterable_of_both_kinds_is_read_without_holding_the_loop_up() -
         def __iter__(self) -> Iterator[int]:
             raise AssertionError
 
-    supply = Supply(Both(2), 1)
-    assert await all_of(supply) == [1, 2]
-    await supply.close()
+    prefetch = Prefetch(Both(2), 1)
+    assert await all_of(prefetch) == [1, 2]
+    await prefetch.close()
 
 
 # As fast as they are asked for
@@ -120,13 +120,13 @@ async def test_an_iterable_is_read_when_it_is_asked() -> None:
             taken.append(number)
             yield number
 
-    supply = Supply(items(), 5)
+    prefetch = Prefetch(items(), 5)
     assert taken == []
-    assert supply.at_once() == 1
+    assert prefetch.at_once() == 1
     assert taken == [1]
-    assert await supply.next() == 2
-    assert await supply.next() is END
-    await supply.close()
+    assert await prefetch.next() == 2
+    assert await prefetch.next() is END
+    await prefetch.close()
 
 
 @pytest.mark.parametrize("ahead", [1, 3])
@@ -134,33 +134,33 @@ async def test_an_asynchronous_iterable_is_read_no_further_ahead_than_told(
     ahead: int,
 ) -> None:
     source = Source(10)
-    supply = Supply(source.items(), ahead)
+    prefetch = Prefetch(source.items(), ahead)
     await steps()
     assert source.given == 0  # nobody has asked
     for asked in range(1, 5):
-        assert await supply.next() == asked
+        assert await prefetch.next() == asked
         await steps()
         assert source.given == asked + ahead
-    await supply.close()
+    await prefetch.close()
     assert source.is_closed
 
 
 async def test_what_is_not_there_yet_is_told_and_comes_when_it_is_there() -> None:
     source = Source(2)
-    supply = Supply(source.items(), 1)
-    assert supply.at_once() is NOTHING_YET
+    prefetch = Prefetch(source.items(), 1)
+    assert prefetch.at_once() is NOTHING_YET
     await steps()
     source.gate.clear()
-    assert supply.at_once() == 1
+    assert prefetch.at_once() == 1
     await steps()
-    assert supply.at_once() is NOTHING_YET
-    waiting = asyncio.ensure_future(supply.next())
+    assert prefetch.at_once() is NOTHING_YET
+    waiting = asyncio.ensure_future(prefetch.next())
     await steps()
     assert not waiting.done()
     source.gate.set()
     assert await waiting == 2
-    assert await supply.next() is END
-    await supply.close()
+    assert await prefetch.next() is END
+    await prefetch.close()
 
 
 # What a source raises
@@ -175,14 +175,14 @@ async def test_what_an_asynchronous_source_raises_comes_behind_its_items(
         yield 2
         raise error("from the source")
 
-    supply = Supply(items(), 3)
-    assert [await supply.next(), await supply.next()] == [1, 2]
+    prefetch = Prefetch(items(), 3)
+    assert [await prefetch.next(), await prefetch.next()] == [1, 2]
     for _ in range(2):
         with pytest.raises(error, match="from the source"):
-            await supply.next()
+            await prefetch.next()
         with pytest.raises(error):
-            supply.at_once()
-    await supply.close()
+            prefetch.at_once()
+    await prefetch.close()
 
 
 @pytest.mark.parametrize("error", [Failure, Stop])
@@ -191,11 +191,11 @@ async def test_what_a_source_raises_comes_at_once(error: type[BaseException]) ->
         yield 1
         raise error("from the source")
 
-    supply = Supply(items(), 3)
-    assert supply.at_once() == 1
+    prefetch = Prefetch(items(), 3)
+    assert prefetch.at_once() == 1
     with pytest.raises(error):
-        supply.at_once()
-    await supply.close()
+        prefetch.at_once()
+    await prefetch.close()
 
 
 async def test_an_aiter_that_raises_is_told() -> None:
@@ -205,7 +205,7 @@ async def test_an_aiter_that_raises_is_told() -> None:
 
     with pytest.raises(Failure):
         async with asyncio.timeout(1):
-            await Supply(Broken(), 1).next()
+            await Prefetch(Broken(), 1).next()
 
 
 # The end
@@ -213,40 +213,40 @@ async def test_an_aiter_that_raises_is_told() -> None:
 
 async def test_closing_before_anything_was_asked_reads_nothing() -> None:
     source = Source(3)
-    supply = Supply(source.items(), 1)
-    supply.cancel()
-    await supply.close()
+    prefetch = Prefetch(source.items(), 1)
+    prefetch.cancel()
+    await prefetch.close()
     assert source.given == 0
 
 
 @pytest.mark.parametrize("where", ["at the source", "for room", "at the end"])
 async def test_closing_waits_until_the_source_has_been_left(where: str) -> None:
     source = Source(1 if where == "at the end" else 9)
-    supply = Supply(source.items(), 1)
-    assert await supply.next() == 1
+    prefetch = Prefetch(source.items(), 1)
+    assert await prefetch.next() == 1
     if where == "at the source":
         await steps()
         source.gate.clear()
-        assert await supply.next() == 2  # it was read ahead
+        assert await prefetch.next() == 2  # it was read ahead
     await steps()
-    await supply.close()
+    await prefetch.close()
     assert source.is_closed
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_an_iterator_that_is_no_generator_is_left_alone() -> None:
     source = NoGenerator(3)
-    supply = Supply(source, 1)
-    assert await supply.next() == 1
-    await supply.close()
+    prefetch = Prefetch(source, 1)
+    assert await prefetch.next() == 1
+    await prefetch.close()
     assert [number async for number in source] == [2, 3]
 
 
 async def test_cancelling_leaves_the_source_without_being_waited_for() -> None:
     source = Source(9)
-    supply = Supply(source.items(), 1)
-    assert await supply.next() == 1
-    supply.cancel()
+    prefetch = Prefetch(source.items(), 1)
+    assert await prefetch.next() == 1
+    prefetch.cancel()
     assert not source.is_closed
     await steps()
     assert source.is_closed
@@ -255,12 +255,12 @@ async def test_cancelling_leaves_the_source_without_being_waited_for() -> None:
 async def test_a_cancelled_wait_takes_no_item_along() -> None:
     source = Source(2)
     source.gate.clear()
-    supply = Supply(source.items(), 1)
-    waiting = asyncio.ensure_future(supply.next())
+    prefetch = Prefetch(source.items(), 1)
+    waiting = asyncio.ensure_future(prefetch.next())
     await steps()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     source.gate.set()
-    assert await all_of(supply) == [1, 2]
-    await supply.close()
+    assert await all_of(prefetch) == [1, 2]
+    await prefetch.close()
