@@ -21,7 +21,6 @@ from smtplibaio import (
     SMTPTimeoutError,
     Timeouts,
 )
-from smtplibaio.client.dialogue import exchange
 
 HELLO = "S: 220 hi\nC: EHLO client.example\nS: 250 mx\n"
 
@@ -43,24 +42,9 @@ async def test_a_3yz_where_nobody_goes_on_ends_the_connection() -> None:
     """D22: the server waits for what nobody will send."""
     script = f"{HELLO}C: MAIL FROM:<a@x.example>\nS: 354 go ahead\nC: <hangup>"
     async with client(script) as smtp:
-        with pytest.raises(SMTPProtocolError, match="354 is no reply to MAIL"):
+        with pytest.raises(SMTPProtocolError, match="answered MAIL with 354"):
             await smtp.mail("a@x.example")
         assert not smtp.is_connected
-
-
-async def test_a_group_gives_its_replies_together() -> None:
-    """F04: refusals are replies, and all of them are waited for."""
-    async with client("""
-        S: 220 hi
-        C: RSET
-        C: NOOP
-        S: 550-no
-        S: 550 no
-        S: 250 ok
-        """) as smtp:
-        protocol = smtp._connection.session.protocol
-        replies = await exchange(protocol, [b"RSET\r\n", b"NOOP\r\n"], None)
-        assert replies == [(550, "no\nno"), (250, "ok")]
 
 
 @pytest.mark.parametrize("call", ["mail", "data", "quit"])
@@ -196,7 +180,7 @@ async def test_the_unknown_has_its_reason_as_its_cause() -> None:
     async with client(script) as smtp:
         await smtp.ehlo()
         with pytest.raises(
-            SMTPDeliveryUnknownError, match="the closed the connection"
+            SMTPDeliveryUnknownError, match="before its reply to the final dot"
         ) as info:
             await smtp.data("hi\r\n")
         assert isinstance(info.value.__cause__, SMTPConnectionLostError)
@@ -218,7 +202,7 @@ async def test_a_final_reply_that_is_none_leaves_the_mail_unknown(final: str) ->
     script = f"{HELLO}C: DATA\nS: 354 go\nC: hi\nC: .\nS: {final}\nC: <hangup>"
     async with client(script) as smtp:
         await smtp.ehlo()
-        with pytest.raises(SMTPDeliveryUnknownError, match=f"was {final[:3]}"):
+        with pytest.raises(SMTPDeliveryUnknownError, match=f"354 {final[:3]}$"):
             await smtp.data("hi\r\n")
         assert not smtp.is_connected
 
@@ -268,7 +252,7 @@ async def test_a_reset_in_the_middle_of_a_line_is_no_unknown() -> None:
 async def test_each_phase_has_its_own_limit(
     call: str, said: list[str], due: str, limit: float, clock: Any
 ) -> None:
-    """E32: that of its reply, or of the block that nobody takes."""
+    """E32: that of its reply, or of the block that nobody takes. QUIT never fails."""
     is_over = asyncio.Event()
 
     async def play(server: Streams) -> None:
@@ -295,13 +279,17 @@ async def test_each_phase_has_its_own_limit(
         assert not task.done()
         await clock(0.2)
         await asyncio.wait((task,))
+        is_over.set()
+        if call == "quit":
+            assert (await task).code == 221
+            return
         error = task.exception()
         is_dot = due == "the final dot"
         assert isinstance(
             error, SMTPDeliveryUnknownError if is_dot else SMTPTimeoutError
         )
         assert f"{limit} s" in str(error)
-        is_over.set()
+        assert f"{smtp.hostname} port {smtp.port}" in str(error)
 
 
 async def test_the_greeting_has_the_limit_of_connecting(clock: Any) -> None:
@@ -325,5 +313,5 @@ async def test_the_greeting_has_the_limit_of_connecting(clock: Any) -> None:
     assert not task.done()
     await clock(0.2)
     is_over.set()
-    with pytest.raises(SMTPTimeoutError, match="greeting within 10 s"):
+    with pytest.raises(SMTPTimeoutError, match=r"no greeting .* within 10 s"):
         await task
