@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from bare_server import Streams, streams
 from conversation import client, until
-from smtplibaio.mail.planning import Body
 
 from smtplibaio import (
     SMTP,
@@ -28,10 +27,12 @@ from smtplibaio import (
     Timeouts,
 )
 from smtplibaio.client import sources
-from smtplibaio.client.content_writer import MAX_CHUNKS, send_content
-from smtplibaio.client.dialogue import group_of
+from smtplibaio.client.content_writer import MAX_CHUNKS
 from smtplibaio.content.canonical import BLOCK
-from smtplibaio.content.forms import Content
+from smtplibaio.content.forms import Content, Stream
+from smtplibaio.mail.terms import Body, Plan
+from smtplibaio.mail.transaction import Transaction
+from smtplibaio.wire.replyqueue import Waiter
 
 HELLO = "S: 220 hi\nC: EHLO client.example\nS: 250 mx\n"
 LINE = b"x" * 62 + b"\r\n"
@@ -197,19 +198,25 @@ async def test_chunks_do_not_wait_for_each_other_but_some_do() -> None:
         assert (await smtp.sendmail(*ADDRESSES, chunks)).reply.message == "taken"
 
 
-async def test_the_next_commands_leave_with_the_final_dot() -> None:
-    """RFC 2920 3.1: and their replies come after the final one."""
+@pytest.mark.parametrize("is_whole", [True, False], ids=["one block", "stream"])
+async def test_what_is_said_behind_a_content_leaves_with_its_dot(
+    *, is_whole: bool
+) -> None:
+    """RFC 2920 3.1: and its replies come after the final one."""
     script = "S: 220 hi\nC: DATA\nS: 354 go\nC: hi\nC: .\nC: NOOP\nS: 250 a\nS: 250 b"
     async with client(script) as smtp:
-        protocol = smtp._connection.session.protocol
-        await protocol.ask(b"DATA\r\n", None, "DATA")
-        lines, waiter = group_of([b"NOOP\r\n"], 5, 5)
-        body = Body(Content(b"hi\r\n"))
-        reply = await send_content(
-            protocol, body, Timeouts(), lambda: (lines, (waiter,))
+        session = smtp._connection.session
+        protocol = session.protocol
+        asked = Waiter(asyncio.get_running_loop().create_future(), 5, "NOOP")
+        content = (
+            Content(b"hi\r\n") if is_whole else Stream(Source(b"hi", b"\n").sync())
         )
-        assert reply == (250, "a")
-        assert await waiter.future == [(250, "b")]
+        transaction = Transaction(Plan(Body(content)), session.timeouts)
+        await session.transfer.result_of(
+            transaction, lambda: protocol.say(b"NOOP\r\n", asked)
+        )
+        assert transaction.replies[-1] == (250, "a")
+        assert await asked.future == (250, "b")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -219,17 +226,26 @@ async def test_the_next_commands_leave_with_the_final_dot() -> None:
         (["552 no", "503 what"], SMTPCommandFailedError, True),
         (["552 no", "552 no"], SMTPCommandFailedError, True),
         (["250 ok", "552 no"], SMTPCommandFailedError, True),
+        (["500 what", "500 what"], SMTPCommandFailedError, False),
+        (["503 what", "503 what"], SMTPCommandFailedError, False),
+        (["504 what", "552 no"], SMTPCommandFailedError, False),
+        (["505 what", "552 no"], SMTPCommandFailedError, True),
+        (["354 go", "552 no"], SMTPCommandFailedError, True),
+        (["354 go", "250 ok"], SMTPDeliveryUnknownError, False),
         (["552 no", "250 ok"], SMTPDeliveryUnknownError, False),
         (["552 no", "354 go"], SMTPDeliveryUnknownError, False),
         (["250 ok", "221 bye"], SMTPDeliveryUnknownError, False),
         (["250 ok", "421 bye"], SMTPConnectionLostError, False),
-        (["552 no", "421 bye"], SMTPConnectionLostError, False),
+        (["552 no", "421 bye"], SMTPCommandFailedError, False),
     ],
 )
 async def test_the_replies_to_all_chunks_say_what_became_of_the_content(
     replies: list[str], error: type[SMTPException], is_in_order: bool
 ) -> None:
-    """F13: a chunk that was refused is missing, so nothing can be taken."""
+    """F13: a chunk that was refused is missing, so nothing can be taken.
+
+    A server that knows no BDAT takes the octets for commands: the connection ends.
+    """
     script = begun("CHUNKING", "PIPELINING") + "C: BDAT 3\nC: a\nC: BDAT 3 LAST\nC: b\n"
     script += "".join(f"S: {reply}\n" for reply in replies)
     script += "C: RSET\nS: 250 ok\nC: NOOP\nS: 250 ok" * is_in_order
@@ -238,7 +254,9 @@ async def test_the_replies_to_all_chunks_say_what_became_of_the_content(
             await smtp.sendmail(*ADDRESSES, Source(b"a\r\n", b"b\r\n").sync())
         assert is_unknown(info.value) is (error is SMTPDeliveryUnknownError)
         if isinstance(info.value, SMTPCommandFailedError):
-            assert (info.value.reply, info.value.command) == ((552, "no"), "BDAT")
+            refusal = next(reply for reply in replies if reply[0] in "45")
+            assert info.value.reply == (int(refusal[:3]), refusal[4:])
+            assert info.value.command == "BDAT"
         if is_in_order:
             await smtp.noop()
         else:
@@ -506,7 +524,9 @@ async def test_a_chunk_that_is_not_answered_ends_the_connection() -> None:
         await server.take()
 
     async with streams(play, chunking=True, timeout=Timeouts(content=0.05)) as smtp:
-        with pytest.raises(SMTPTimeoutError, match=r"no reply to BDAT within 0\.05 s"):
+        with pytest.raises(
+            SMTPTimeoutError, match=r"no reply from .* to BDAT within 0\.05 s"
+        ):
             await smtp.sendmail(*ADDRESSES, Source(*[FULL_BLOCK] * 3).sync())
         assert not smtp.is_connected
 
@@ -614,7 +634,7 @@ async def test_a_final_reply_that_is_none_leaves_the_mail_unknown(
     script = f"{begin}C: BDAT 4 LAST\nC: hi\n" if is_chunked else f"{begin}C: DATA\n"
     script += "" if is_chunked else "S: 354 go\nC: hi\nC: .\n"
     async with client(f"{script}S: {final}\nC: <hangup>", chunking=is_chunked) as smtp:
-        with pytest.raises(SMTPDeliveryUnknownError, match=f"was {final[:3]}"):
+        with pytest.raises(SMTPDeliveryUnknownError, match=f" {final[:3]}$"):
             await smtp.sendmail(*ADDRESSES, b"hi\r\n")
         assert not smtp.is_connected
 

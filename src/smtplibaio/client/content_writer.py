@@ -24,8 +24,10 @@ from ..exceptions import (
     SMTPException,
     SMTPProtocolError,
     again,
+    one_line,
 )
 from ..mail.transaction import Transaction
+from ..mail.verdicts import is_ok
 from ..timeouts import Timeouts
 from ..wire.protocol import SMTPProtocol
 from .sources import SourceStoppedError, blocks_of
@@ -160,9 +162,9 @@ class ContentWriter:
     @property
     def _is_refused(self) -> bool:
         """Whether the server has said more than that it took a chunk."""
-        if self._transaction.content_refusal() is not None:
-            return True
-        return not self._framing.asks_each_time and self._transaction.has_content_reply
+        if self._framing.asks_each_time:
+            return not all(map(is_ok, self._transaction.content_replies))
+        return self._transaction.has_content_reply
 
     def _connection_lost(self, _: object) -> None:
         """Stop a source that is read for a connection which has ended."""
@@ -177,8 +179,12 @@ class ContentWriter:
         if error is None and self._protocol.cause is not None:
             raise again(self._protocol.cause)
         if error is None:
-            text = f"{self._protocol.peer} answered before all of the content was sent"
-            error = SMTPProtocolError(text)
+            replies = self._transaction.content_replies
+            said = one_line(*next((r for r in replies if not is_ok(r)), replies[-1]))
+            error = SMTPProtocolError(
+                f"{self._protocol.peer} answered before all of the content was sent: "
+                f"{said}"
+            )
         self._protocol.end(error)
         raise error
 

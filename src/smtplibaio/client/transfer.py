@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 from ..content.canonical import BLOCK
 from ..content.forms import Content
@@ -24,7 +25,6 @@ from ..exceptions import (
     SMTPDeliveryUnknownError,
     SMTPException,
     SMTPProtocolError,
-    again,
 )
 from ..grammar import commands
 from ..mail.result import SendResult
@@ -111,7 +111,7 @@ class Transfer:
                         break
                     protocol.flush()
             except SMTPException as exc:
-                raise _lost(transaction, exc) from exc
+                _raise_loss(transaction, exc)
             transaction.judge()
             await self._content_of(transaction, and_then)
             result = transaction.result()
@@ -139,7 +139,7 @@ class Transfer:
                 await writer.write(and_then)
             await transaction.future
         except SMTPException as exc:
-            raise _lost(transaction, exc) from exc
+            _raise_loss(transaction, exc)
         except Exception as exc:
             # What the server has said counts for more than what a source has raised.
             if (refusal := transaction.content_refusal()) is not None:
@@ -266,7 +266,7 @@ class Transfer:
             try:
                 await transaction.future
             except SMTPException as exc:
-                raise _lost(transaction, exc) from exc
+                _raise_loss(transaction, exc)
             result = transaction.result()
         except SMTPException as exc:
             self._tell(transaction, exc)
@@ -280,7 +280,9 @@ class Transfer:
         return result
 
 
-def _lost(transaction: Transaction, cause: SMTPException) -> SMTPException:
-    """Return what the end of the connection means for a mail, fit to be chained."""
+def _raise_loss(transaction: Transaction, cause: SMTPException) -> NoReturn:
+    """Raise what the end of the connection means for a mail."""
     error = transaction.loss(cause)
-    return again(cause) if error is cause else error
+    if error is cause:
+        raise cause  # chained to itself it would be its own cause
+    raise error from cause

@@ -283,9 +283,9 @@ class Transaction:
         if self._says_data and len(replies) >= self._content_at:
             check_data(replies[self._content_at - 1])
 
-    def content_refusal(self) -> SMTPException | None:
+    def content_refusal(self) -> SMTPCommandFailedError | None:
         """Return the first refusal among the replies to the content, if any."""
-        for reply in self.replies[self._content_at :]:
+        for reply in self.content_replies:
             if reply[0] >= 400:
                 verb = "BDAT" if self._is_chunked else "DATA"
                 return SMTPCommandFailedError(*reply, verb, reply)
@@ -295,6 +295,11 @@ class Transaction:
     def is_content_owed(self) -> bool:
         """Whether a reply to the content was asked for."""
         return self._finals > 0
+
+    @property
+    def content_replies(self) -> Sequence[Reply]:
+        """The replies to the content that have come."""
+        return self.replies[self._content_at :]
 
     @property
     def has_content_reply(self) -> bool:
@@ -328,13 +333,14 @@ class Transaction:
 
     @property
     def is_out_of_step(self) -> bool:
-        """Whether the server has refused a BDAT as if it knew no such command.
+        """Whether the server has refused BDAT as if it knew no such command.
 
         It has not read the octets then, as RFC 3030 2 wants, and takes them for
-        commands that it answers one by one.
+        commands that it answers one by one. A 503 behind another refusal is about a
+        chunk of content that was refused already.
         """
-        replies = self.replies[self._content_at :] if self._is_chunked else ()
-        return any(500 <= reply[0] <= 504 for reply in replies)
+        refusal = self.content_refusal() if self._is_chunked else None
+        return refusal is not None and 500 <= refusal.code <= 504
 
     # What it comes to
 
@@ -369,7 +375,9 @@ class Transaction:
     def _check_content(self, finals: Sequence[Reply]) -> None:
         refusal = self.refusal() or self.content_refusal()
         is_taken = any(map(is_ok, finals))
-        if any(map(says_nothing, finals)) or (
+        # Of a chunk it does not matter where the whole was refused.
+        unclear = self.content_replies if is_taken else finals
+        if any(map(says_nothing, unclear)) or (
             is_taken and refusal is not None and not self._is_refused_by_copy(finals)
         ):
             self.status = "unknown"
@@ -386,7 +394,7 @@ class Transaction:
 
     def _is_refused_by_copy(self, finals: Sequence[Reply]) -> bool:
         """Return whether the only refusals are those of single copies (LMTP)."""
-        others = self.replies[self._content_at : len(self.replies) - len(finals)]
+        others = self.content_replies[: len(self.content_replies) - len(finals)]
         return self.plan.is_lmtp and self.refusal() is None and all(map(is_ok, others))
 
     def _with_finals(
