@@ -355,9 +355,8 @@ class Transaction:
         """
         replies, plan = self.replies, self.plan
         reply: Reply | None = replies[-1]
-        codes = [
-            reply[0] for reply in replies[self._content_at if self._is_judged else 0 :]
-        ]
+        unjudged = replies[self._content_at :] if self._is_judged else replies
+        codes = [reply[0] for reply in unjudged]
         if max(codes) < 300 and codes[-1] != 221 and not plan.is_lmtp:
             at = self._rcpts_at
             rcpts = replies[at : at + len(plan.rcpts)]
@@ -471,10 +470,8 @@ class Transaction:
         """Return the error for a mail that the end of the connection has prevented."""
         is_waiting_for_group = len(self.replies) < self._content_at
         hint = _TOGETHER if self.plan.is_grouped and is_waiting_for_group else ""
-        result, is_answered = (
-            self._partial_result(),
-            len(self.replies) >= self._rcpts_at,
-        )
+        is_answered = len(self.replies) >= self._rcpts_at
+        result = self._partial_result()
         return lost_before(cause, result, hint, is_mail_answered=is_answered)
 
     def remedy(self) -> tuple[bytes, ...]:
