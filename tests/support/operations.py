@@ -19,6 +19,7 @@ from smtplibaio import (
     Reply,
     SMTPAuthenticationError,
     SMTPCommandFailedError,
+    SMTPConnectionLostError,
     SMTPLoginError,
     SMTPNoRecipientError,
     SMTPRecipientRefusedError,
@@ -158,6 +159,7 @@ FILE = replace(LARGE, form="file")
 ITERATED = replace(LARGE, form="iterated")
 ASYNC = replace(LARGE, form="async")
 FAILING = replace(LARGE, form="async-fails", error=SourceError)
+TOO_LATE = replace(THREE, error=SMTPConnectionLostError)  # behind half a content
 
 #: Octets of the sockets' buffers, so that LARGE does not fit.
 SMALL_BUFFER = 16384
@@ -726,11 +728,10 @@ _OPERATIONS = [
     ),
     Operation(
         "many-fails",
-        many(ONE, TWO, FAILING, THREE, form="iterated"),
+        many(ONE, TWO, FAILING, TOO_LATE, form="iterated"),
         "",
         INTRODUCED,
-        mails=(ONE, TWO, FAILING, THREE),
-        error=SourceError,
+        mails=(ONE, TWO, FAILING, TOO_LATE),
         modes=("pipelining",),
     ),
     Operation(

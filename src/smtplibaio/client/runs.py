@@ -90,13 +90,18 @@ class Run:
         Raises:
             Exception: What the iterable of mails raised.
         """
-        if len(self._items) <= self._window // 2:
-            await self._fill()
-        if not self._items:
-            if self._error is not None:
-                raise self._error
-            return None
-        outcome = await self._outcome_of(self._items[0])
+        try:
+            if len(self._items) <= self._window // 2:
+                await self._fill()
+            if not self._items:
+                if self._error is not None:
+                    raise self._error
+                return None
+            outcome = await self._outcome_of(self._items[0])
+        except asyncio.CancelledError as exc:
+            if any(item.is_whole for item in self._items):
+                exc.add_note("Mails without an outcome may have been accepted.")
+            raise
         self._items.popleft()  # not before its replies are in: `leave` looks at it
         return outcome
 
@@ -244,8 +249,6 @@ class Run:
             return Outcome(item.mail, None, without_frames(exc), transaction.status)
         except asyncio.CancelledError as exc:
             if _is_cancelled():
-                if item.is_whole:
-                    exc.add_note("Mails without an outcome may have been accepted.")
                 raise
             return Outcome(item.mail, None, _unreadable(exc), transaction.status)
         except Exception as exc:
