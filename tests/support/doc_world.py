@@ -148,12 +148,19 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Be silent about a client that does not trust the server: a page shows one."""
+    if not isinstance(context.get("exception"), aiosmtpd.TLSSetupException):
+        loop.default_exception_handler(context)
+
+
 class World:
     """Servers that start when their name is looked up, in a loop of their own."""
 
     def __init__(self) -> None:
         logging.getLogger("mail.log").setLevel(logging.CRITICAL)
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_complain)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._ports: dict[tuple[str, int], int] = {}
         self._listeners: list[asyncio.Server] = []
