@@ -126,8 +126,10 @@ class Verdicts:
 
 
 def _answer(reply: ReplyFuture) -> Reply | None:
-    """Return a reply; None where there is none, or the command was withdrawn."""
-    return reply.result() if reply.done() and not reply.cancelled() else None
+    """Return a reply; None where none came, or the command was withdrawn."""
+    if not reply.done() or reply.cancelled() or reply.exception() is not None:
+        return None
+    return reply.result()
 
 
 def _is_accepted(future: ReplyFuture) -> bool:
@@ -240,8 +242,8 @@ class Outbox:
                 item.reply.cancel()
                 continue
             verb = commands.verb_of(item.line)
-            if verb == "MAIL" and (self._must_reset or self.in_transaction):
-                self._say_reset(item)
+            if item.verdicts is not None and (self._must_reset or self.in_transaction):
+                self._say_reset(item.verdicts)
                 if not self._is_grouped or self._is_reset_alone:
                     # The RSET is a group of its own; this MAIL is the next.
                     self._is_reset_alone = False
@@ -261,12 +263,11 @@ class Outbox:
         waiter = Waiter(reply, self._timeouts.reply, verb)
         self._protocol.say(line, waiter, line)
 
-    def _say_reset(self, mail: Command) -> None:
+    def _say_reset(self, verdicts: Verdicts) -> None:
         self._must_reset = self.in_transaction = False
         self._session.transfer.must_reset = False
         reset: ReplyFuture = asyncio.get_running_loop().create_future()
-        if mail.verdicts is not None:
-            mail.verdicts.reset = reset
+        verdicts.reset = reset
         is_behind = self._is_behind or (self._has_left and not self._is_reset_alone)
         reset.add_done_callback(self._reset_behind if is_behind else self._reset_alone)
         self._say(commands.RSET, reset, "RSET")
