@@ -32,9 +32,17 @@ from smtplibaio import (
     Timeouts,
     sasl,
 )
+from smtplibaio.client.turns import Turns
 from smtplibaio.wire import opening
 
 Call = Callable[[SMTP], Awaitable[Any]]
+
+
+class Waiting:
+    """Who has the turn, and does not wait for itself."""
+
+    def is_waiting_for_itself(self) -> bool:
+        return False
 
 
 @asynccontextmanager
@@ -761,3 +769,40 @@ async def test_a_connection_of_another_process_is_none(
                 await smtp.noop()
         await noop(smtp, peer)
         await smtp.close()
+
+
+async def test_a_client_that_two_tasks_have_entered_stays_open_for_the_second() -> None:
+    """E15: one session for both, and QUIT behind the last of them."""
+    async with serve("""
+        S: 220 hi
+        C: NOOP
+        S: 250 ok
+        C: QUIT
+        S: 221 bye
+        """) as server:
+        smtp = SMTP(server.host, server.port, "client.example")
+        async with smtp:
+            async with smtp:
+                assert smtp.is_connected
+            assert await smtp.noop() == (250, "ok")
+        assert not smtp.is_connected
+
+
+async def test_a_turn_that_comes_as_its_wait_is_cancelled_goes_to_the_next() -> None:
+    """E01: nobody waits for ever."""
+    holder: Any = Waiting()
+    turns = Turns()
+    await turns.take(holder)
+    cancelled, following = (asyncio.create_task(turns.take(holder)) for _ in range(2))
+    await asyncio.sleep(0)
+    turns.give_back()
+    cancelled.cancel()
+    async with asyncio.timeout(5):
+        await following
+    assert cancelled.cancelled()
+    assert not turns.take_at_once(holder)
+
+
+def test_a_client_shows_where_it_connects_to() -> None:
+    assert repr(SMTP("mx.example", 25)) == "<SMTP('mx.example', 25): not connected>"
+    assert repr(SMTP(path="/run/smtp")) == "<SMTP(path='/run/smtp'): not connected>"

@@ -515,6 +515,31 @@ async def test_no_dot_follows_a_reply_that_came_with_the_end_of_the_source(
     assert not content.endswith(b".\r\n")
 
 
+async def test_what_a_source_raises_as_it_is_left_does_not_hide_the_refusal() -> None:
+    """H01: its cleanup fails, because the server has said no."""
+    is_waiting = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        yield FULL_BLOCK
+        try:
+            is_waiting.set()
+            await for_ever()
+        finally:
+            raise OSError("no such file")
+
+    async def play(server: Streams) -> None:
+        await server.begin(is_chunked=False)
+        await is_waiting.wait()
+        server.say("552 too much")
+        await server.take()
+
+    async with streams(play) as smtp:
+        with pytest.raises(SMTPCommandFailedError, match="552") as info:
+            await smtp.sendmail(*ADDRESSES, source())
+        assert isinstance(info.value.__cause__, OSError)
+        assert not smtp.is_connected
+
+
 async def test_a_chunk_that_is_not_answered_ends_the_connection() -> None:
     """E32: each BDAT has the limit of a block."""
 

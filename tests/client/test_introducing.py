@@ -292,6 +292,20 @@ async def test_a_server_that_knows_neither_is_asked_again_next_time() -> None:
         assert smtp.supports_esmtp
 
 
+async def test_the_refusal_of_ehlo_survives_a_hang_up_at_helo() -> None:
+    """H01: the server has said why it hangs up."""
+    async with client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 550 not you
+        C: HELO client.example
+        S: <close>
+        """) as smtp:
+        with pytest.raises(SMTPCommandFailedError, match="not you"):
+            await smtp.ehlo_or_helo_if_needed()
+        assert not smtp.is_connected
+
+
 async def test_a_refused_ehlo_is_the_callers_affair() -> None:
     """D18: only where the library introduces itself does it say HELO by itself."""
     async with client("""

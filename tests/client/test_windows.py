@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -805,3 +806,46 @@ async def test_being_cancelled_in_the_middle_of_a_content_ends_the_connection() 
                 await waiting
             with pytest.raises(SMTPConnectionLostError, match="broken off"):
                 await smtp.noop()
+
+
+# Who asks
+
+
+async def test_who_has_begun_a_run_may_ask_for_its_outcomes_in_another_task() -> None:
+    """E05: and is told that a command of its own would wait for ever."""
+    async with session(HELLO, whole(1, 2), taken(1, 2), NOOP) as smtp:
+        outcomes = smtp.send_many(mails(2), window=8)
+        first = asyncio.create_task(anext(outcomes))  # type: ignore[arg-type]
+        assert (await first).status == "accepted"
+        with pytest.raises(SMTPConnectionError, match="in use"):
+            await smtp.noop()
+        assert [outcome.status async for outcome in outcomes] == ["accepted"]
+        await smtp.noop()
+
+
+async def test_a_run_that_another_thread_drops_gives_the_turn_back() -> None:
+    """E24: garbage is collected in whichever thread it is found."""
+    async with session(HELLO, whole(1, 2), taken(1, 2), RSET, NOOP) as smtp:
+        kept = [smtp.send_many(mails(2), window=8)]
+        assert (await anext(kept[0])).status == "accepted"
+        await asyncio.to_thread(kept.clear)
+        await smtp.noop()
+
+
+def test_a_run_that_another_thread_drops_after_its_loop_was_closed_is_forgotten() -> (
+    None
+):
+    """E24: there is nobody left to give a turn back to."""
+    kept: list[Any] = []
+
+    async def main() -> None:
+        async with session(HELLO, whole(1, 2), taken(1, 2)) as smtp:
+            kept.append(smtp.send_many(mails(2), window=8))
+            await anext(kept[0])
+            await smtp.close()
+
+    asyncio.run(main())
+    thread = threading.Thread(target=kept.clear)
+    thread.start()
+    thread.join()
+    assert kept == []

@@ -453,3 +453,11 @@ def test_a_plan_keeps_what_the_caller_calls_the_recipients() -> None:
     assert plan.body.progress is not None
     plan.body.progress(5, None)
     assert told == [5]
+
+
+def test_a_parameter_that_is_not_ascii_needs_smtputf8() -> None:
+    """C02: RFC 6531 3.3; it is declared, or the mail is refused before a byte."""
+    options = ["X=\N{GREEK SMALL LETTER PI}"]
+    assert b" SMTPUTF8" in terms("SMTPUTF8", "X").mail("a@x.example", options)
+    with pytest.raises(SMTPCommandNotSupportedError, match="not ASCII"):
+        terms("X").mail("a@x.example", options)

@@ -17,6 +17,7 @@ from smtplibaio import (
     Outcome,
     SMTPArgumentError,
     SMTPConnectionError,
+    SMTPDeliveryUnknownError,
     SMTPPool,
 )
 
@@ -599,3 +600,34 @@ def test_a_run_that_outlives_its_loop_does_nothing() -> None:
     asyncio.run(main())
     kept.clear()
     gc.collect()
+
+
+async def test_a_pool_that_is_being_closed_begins_no_run() -> None:
+    async with served() as (_, pool):
+        async with pool.session():
+            closing = asyncio.ensure_future(pool.close())
+            await asyncio.sleep(0)
+            with pytest.raises(SMTPConnectionError, match="the pool is closed"):
+                await anext(pool.send_many(mails(1)))
+        await closing
+
+
+async def test_a_mail_whose_worker_is_cancelled_may_have_left() -> None:
+    """H05: as when `asyncio.run` ends, which cancels every task."""
+
+    async def never() -> str:
+        return await asyncio.get_running_loop().create_future()
+
+    def say(session: Session, line: str) -> Any:
+        return never() if line.startswith("MAIL") else None
+
+    async with served(say, size=1) as (server, pool):
+        outcomes = pool.send_many([mail(0)])
+        waiting = asyncio.ensure_future(anext(outcomes))  # type: ignore[arg-type]  # a coroutine
+        await until(lambda: server.sessions and len(server.sessions[0].said) > 1)
+        for task in asyncio.all_tasks():
+            if getattr(task.get_coro(), "__qualname__", "") == "Spread._work":
+                task.cancel()
+        outcome = await waiting
+        assert outcome.status == "unknown"
+        assert isinstance(outcome.error, SMTPDeliveryUnknownError)

@@ -108,9 +108,8 @@ class Run:
     def leave(self) -> None:
         """Stop. What has left in a window stays on its way: its replies are dropped."""
         begun = [item for item in self._items if item.transaction is not None]
-        for item in begun:
-            if item.transaction is not None:
-                self._transfer.break_off(item.transaction)
+        for transaction in filter(None, [item.transaction for item in begun]):
+            self._transfer.break_off(transaction)
         protocol = self._session.protocol
         if protocol.cause is not None:
             return

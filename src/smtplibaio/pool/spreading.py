@@ -108,8 +108,6 @@ class Spread:
         try:
             if self._loop is None:
                 self._connections.check()
-                if self._connections.is_closing:
-                    raise SMTPConnectionError("the pool is being closed")
                 self._connections.at_closing.add(self._on_closing)
             self._loop = self._connections.bind()
             self._staff()
