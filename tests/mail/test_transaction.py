@@ -326,6 +326,238 @@ def test_what_becomes_of_a_mail(
         assert remedy(made, exc) == then
 
 
+# What is said, and how long its reply may take
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "groups"),
+    [
+        ("one by one", "250 250 250 354", ["MAIL", "RCPT", "RCPT", "DATA"]),
+        ("one by one", "550", ["MAIL"]),
+        ("one by one", "250 550 550", ["MAIL", "RCPT", "RCPT"]),
+        ("grouped", "550 503 503 503", ["MAIL RCPT RCPT DATA"]),
+        ("all", "250 250 250 354", ["MAIL RCPT RCPT", "DATA"]),
+        ("all", "250 550 250", ["MAIL RCPT RCPT"]),
+        ("behind", "250 250 250 250 354", ["RSET MAIL RCPT RCPT DATA"]),
+        ("BDAT", "250 250 250", ["MAIL RCPT RCPT"]),
+        ("data()", "354", ["DATA"]),
+    ],
+)
+def test_nothing_is_said_before_its_gate_is_open(
+    mode: str, said: str, groups: list[str]
+) -> None:
+    """F04, F06: a group is judged when all of its replies are in."""
+    plan, options = MODES[mode]
+    made = Transaction(plan, Timeouts(), **options)
+    made.future = Settled()
+    codes = [int(code) for code in said.split()]
+    seen = []
+    while (group := made.next_group()) is not None:
+        seen.append(" ".join(line.split()[0].decode() for line in group))
+        while made.owed:
+            made.take(Reply(codes.pop(0), "hm"))
+    assert seen == groups
+    assert codes == []
+
+
+LIMITS = Timeouts(reply=1, content=2, final=3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "waits"),
+    [
+        ("grouped", ["MAIL 1", "RCPT 1", "RCPT 1", "DATA 1", "the final dot 3"]),
+        ("behind", ["RSET 1", "MAIL 1", "RCPT 1", "RCPT 1", "DATA 1"]),
+        ("BDAT", ["MAIL 1", "RCPT 1", "RCPT 1", "BDAT LAST 3"]),
+        ("whole", ["MAIL 1", "RCPT 1", "RCPT 1", "BDAT LAST 3"]),
+        ("data()", ["DATA 1", "the final dot 3"]),
+    ],
+)
+def test_each_reply_has_the_limit_of_its_command(mode: str, waits: list[str]) -> None:
+    """E32: the text of a time-out names the command."""
+    plan, options = MODES[mode]
+    made = Transaction(plan, LIMITS, **options)
+    made.future = Settled()
+    made.next_group()
+    seen = []
+    for _ in waits:
+        if not made.owed or (options.get("is_whole") and not made.is_all_said):
+            made.owe(is_last=True)
+            made.is_all_said = True
+        seen.append(f"{made.what} {made.timeout}")
+        made.take(Reply(354 if made.what == "DATA" else 250, "hm"))
+    assert seen == waits
+
+
+def test_content_has_no_limit_before_its_end_was_said() -> None:
+    """E32: the server may answer early, but it need not."""
+    made = played("grouped", "250 250 250 354 /")
+    assert (made.what, made.timeout) == ("the content", None)
+    made.is_all_said = True
+    assert (made.what, made.timeout) == ("the final dot", Timeouts().final)
+
+
+def test_a_chunk_has_the_limit_of_a_block() -> None:
+    plan, _ = MODES["BDAT"]
+    made = Transaction(plan, LIMITS)
+    made.future = Settled()
+    made.next_group()
+    for _ in range(3):
+        made.take(Reply(250, "ok"))
+    assert made.owe(is_last=False) is made  # it has to be queued again
+    assert made.owe(is_last=True) is None
+    assert (made.what, made.timeout, made.owed) == ("BDAT", 2, 2)
+    made.take(Reply(250, "a chunk"))
+    made.is_all_said = made.is_all_sent = True
+    assert (made.what, made.timeout) == ("BDAT LAST", 3)
+    made.take(Reply(250, "all"))
+    made.judge()
+    assert made.result().reply == (250, "all")
+
+
+@pytest.mark.parametrize(
+    ("chunk", "final", "error"),
+    [
+        (250, 250, None),
+        (354, 250, SMTPDeliveryUnknownError),
+        (552, 250, SMTPDeliveryUnknownError),
+        (354, 552, SMTPCommandFailedError),
+        (552, 503, SMTPCommandFailedError),
+    ],
+)
+def test_every_chunk_counts(
+    chunk: int, final: int, error: type[SMTPException] | None
+) -> None:
+    """F13: content of which a part is missing cannot have been accepted."""
+    made = played("BDAT", "250 250 250")
+    made.judge()
+    made.owe(is_last=False)
+    made.owe(is_last=True)
+    made.is_all_said = made.is_all_sent = True
+    for code in (chunk, final):
+        made.take(Reply(code, "hm"))
+    exc = outcome(made, "")
+    assert (None if exc is None else type(exc)) == error
+
+
+def test_the_first_reply_may_have_a_limit_of_its_own() -> None:
+    """A session that may be gone is not waited for as long as others."""
+    made = Transaction(DATA, LIMITS, first_reply=0.5)
+    made.future = Settled()
+    made.next_group()
+    assert made.timeout == 0.5
+    made.take(Reply(250, "ok"))
+    assert made.timeout == 1
+
+
+# What an error has besides its class
+
+
+def test_lmtp_owes_a_reply_for_each_accepted_recipient() -> None:
+    """RFC 2033 4.2: whether RCPT was given by hand or by the transaction."""
+    assert played("LMTP", "250 250 250 354 |").owed == 2
+    assert played("LMTP", "250 550 250 354 |").owed == 1
+    by_hand = Plan(DATA.body, is_lmtp=True, accepted=3, says_data=False)
+    made = Transaction(by_hand, Timeouts())
+    made.owe(is_last=True)
+    assert made.owed == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "end", "result", "unknown"),
+    [
+        ("grouped", "250 250 250 354 |", "lost", None, NAMES[:2]),
+        ("grouped", "250 550 250 354 |", "late", {"b@y.example"}, NAMES[1:2]),
+        ("grouped", "250 550 250 354 | 354", "", {"b@y.example"}, NAMES[1:2]),
+        ("LMTP", "250 250 250 354 | 250", "lost", set(), NAMES[1:2]),
+        ("LMTP", "250 250 250 354 | 550", "lost", {"b@y.example"}, NAMES[1:2]),
+        ("LMTP", "250 250 250 354 | 250 354", "", set(), NAMES[1:2]),
+        ("LMTP", "250 250 250 354 | 354 250", "", set(), NAMES[:1]),
+    ],
+)
+def test_an_unknown_mail_has_the_verdicts_that_came(
+    mode: str, said: str, end: str, result: set[str] | None, unknown: tuple[str, ...]
+) -> None:
+    """Whoever was refused, or accepted, is not among the unknown."""
+    exc = outcome(played(mode, said), end)
+    assert isinstance(exc, SMTPDeliveryUnknownError)
+    assert exc.unknown == list(unknown)
+    assert (None if exc.result is None else set(exc.result)) == result
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "end", "is_answered", "is_hinted"),
+    [
+        ("grouped", "", "late", False, True),
+        ("grouped", "250", "late", True, True),
+        ("grouped", "250 250 250 354 /", "late", True, False),
+        ("one by one", "250", "late", True, False),
+        ("after RSET", "250", "lost", False, False),
+        ("after RSET", "250 250", "lost", True, False),
+    ],
+)
+def test_a_lost_mail_tells_whether_mail_was_answered(
+    mode: str, said: str, end: str, *, is_answered: bool, is_hinted: bool
+) -> None:
+    """H14: and a time limit within a group tells what may help."""
+    exc = outcome(played(mode, said), end)
+    assert exc is not None
+    assert exc.is_mail_answered is is_answered
+    assert ("pipelining=False" in str(exc)) is is_hinted
+
+
+def test_a_lost_mail_names_who_was_refused_before() -> None:
+    """H01: one refusal of two decides nothing, and is told all the same."""
+    exc = outcome(played("grouped", "250 550"), "lost")
+    assert str(exc) == "gone; refused before: b@y.example: 550 hm"
+    assert exc is not None
+    assert exc.result == {"b@y.example": (550, "hm")}
+
+
+# Mails that have to be sent once more, and sessions that have to be put in order
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "is_unjudged", "leaves_open"),
+    [
+        ("behind", "503 503 503 503 503", True, True),
+        ("behind", "250 503 503 503 503", True, False),
+        ("behind", "450 250 250 250 503", True, True),
+        ("behind", "250 450 503 503 503", False, False),
+        ("behind", "250 250 550 550 503", False, False),
+        ("grouped", "503 503 503 503", False, False),
+        ("after RSET", "503 503 503 503 503", False, True),
+        ("grouped", "250 250 250 354 | 554", False, True),
+        ("whole behind", "503 503 503 503 | 503", False, True),
+    ],
+)
+def test_only_what_stood_behind_a_content_may_be_unjudged(
+    mode: str, said: str, *, is_unjudged: bool, leaves_open: bool
+) -> None:
+    """Haraka: 503 to all of it; a 4yz to MAIL is a verdict."""
+    made = played(mode, said)
+    assert made.is_unjudged is is_unjudged
+    assert made.leaves_open is leaves_open
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "expected"),
+    [
+        ("BDAT", "250 250 250 | 250", False),
+        ("BDAT", "250 250 250 | 500", True),
+        ("BDAT", "250 250 250 | 504", True),
+        ("BDAT", "250 250 250 | 505", False),
+        ("BDAT", "250 250 250 | 499", False),
+        ("grouped", "250 250 250 354 | 500", False),
+    ],
+)
+def test_a_server_that_knows_no_bdat_is_out_of_step(
+    mode: str, said: str, *, expected: bool
+) -> None:
+    """It has not read the octets, and takes them for commands (RFC 3030 2)."""
+    assert played(mode, said).is_out_of_step is expected
+
+
 # Some of the replies
 
 
