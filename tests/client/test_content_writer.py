@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -16,6 +17,7 @@ from conversation import client, until
 
 from smtplibaio import (
     SMTP,
+    Mail,
     SMTPArgumentError,
     SMTPCommandFailedError,
     SMTPCommandNotSupportedError,
@@ -661,6 +663,193 @@ async def test_a_final_reply_that_is_none_leaves_the_mail_unknown(
     async with client(f"{script}S: {final}\nC: <hangup>", chunking=is_chunked) as smtp:
         with pytest.raises(SMTPDeliveryUnknownError, match=f" {final[:3]}$"):
             await smtp.sendmail(*ADDRESSES, b"hi\r\n")
+        assert not smtp.is_connected
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["one block", "stream"])
+async def test_no_content_follows_a_354_with_a_part_of_a_reply_behind_it(
+    *, is_whole: bool
+) -> None:
+    """D12: it would be taken for the beginning of the reply to the content."""
+    content = bytearray()
+
+    async def play(server: Streams) -> None:
+        await server.begin(is_chunked=False)
+        server.content = content
+        await server.take()
+
+    def begin(server: Streams) -> Any:
+        server.say = lambda *lines: server.writer.write(  # type: ignore[method-assign]
+            "".join(f"{line}\r\n" for line in lines).encode()
+            + b"25" * lines[0].startswith("354")
+        )
+        return play(server)
+
+    async with streams(begin) as smtp:
+        message = b"hi\r\n" if is_whole else Source(b"hi\r\n").over_time()
+        with pytest.raises(SMTPException, match="a part of a reply") as info:
+            await smtp.sendmail(*ADDRESSES, message)
+        assert not is_unknown(info.value)
+        assert not smtp.is_connected
+    assert content == b""
+
+
+# A file that is read in a thread
+
+
+class Pipe:
+    """A file that gives what is given to it.
+
+    Attributes:
+        is_waiting: Whether somebody reads it.
+    """
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+        self.is_waiting = False
+
+    def read(self, size: int, /) -> bytes:
+        self.is_waiting = True
+        return os.read(self._reading, size)
+
+    def give(self, octets: bytes) -> None:
+        os.write(self._writing, octets)
+
+    def close(self) -> None:
+        os.close(self._writing)
+        os.close(self._reading)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    """Open a pipe."""
+    pipe = Pipe()
+    yield pipe
+    pipe.close()
+
+
+@pytest.mark.parametrize("event", ["cancel", "552 too much", "FIN"])
+async def test_no_read_of_a_file_goes_on_after_sendmail_has_ended(
+    event: str, pipe: Pipe
+) -> None:
+    """H08: else it would take octets from whoever reads the file next.
+
+    The connection ends first, and then the read that is under way is waited for.
+    """
+    is_left = asyncio.Event()
+
+    async def play(server: Streams) -> None:
+        await server.begin(is_chunked=False)
+        await until(lambda: pipe.is_waiting)
+        if event != "cancel":
+            server.strike(event)
+        await server.take()
+        is_left.set()
+
+    async with streams(play) as smtp:
+        sending = asyncio.create_task(smtp.sendmail(*ADDRESSES, pipe))
+        await until(lambda: pipe.is_waiting)
+        if event == "cancel":
+            sending.cancel()
+        await is_left.wait()
+        assert not sending.done()
+        assert not smtp.is_connected
+        pipe.give(b"taken by the read that was under way")
+        await asyncio.wait((sending,))
+        pipe.give(b"whole")
+        assert pipe.read(100) == b"whole"
+        with pytest.raises((SMTPException, asyncio.CancelledError)) as info:
+            await sending
+        if event.startswith("552"):
+            assert isinstance(info.value, SMTPCommandFailedError)
+
+
+async def test_a_second_cancellation_leaves_without_the_read(pipe: Pipe) -> None:
+    """H08: a file may give nothing for ever."""
+
+    async def play(server: Streams) -> None:
+        await server.begin(is_chunked=False)
+        await server.take()
+
+    async with streams(play) as smtp:
+        sending = asyncio.create_task(smtp.sendmail(*ADDRESSES, pipe))
+        await until(lambda: pipe.is_waiting)
+        for _ in range(2):
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert not sending.done()
+            sending.cancel()
+        await asyncio.wait((sending,))
+        assert sending.cancelled()
+        pipe.give(b"the end of a read that nobody waits for")
+
+
+# What a source raises as it is left
+
+
+@pytest.mark.parametrize("way", ["sendmail", "run", "pipeline"])
+async def test_a_cleanup_that_raises_does_not_mask_the_refusal(way: str) -> None:
+    """H10: what the server has said counts for more."""
+    source_is_left = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield FULL_BLOCK
+        finally:
+            source_is_left.append(True)
+            raise OSError("cleanup")
+
+    async def play(server: Streams) -> None:
+        await server.begin(is_chunked=False)
+        await server.take(BLOCK)
+        server.say("552 too much")
+        await server.take()
+
+    async with streams(play) as smtp, asyncio.timeout(5):
+        if way == "run":
+            mail = Mail(chunks(), *ADDRESSES)
+            (outcome,) = [outcome async for outcome in smtp.send_many([mail])]
+            assert outcome.status == "refused"
+            error: BaseException | None = outcome.error
+        elif way == "sendmail":
+            with pytest.raises(SMTPException) as info:
+                await smtp.sendmail(*ADDRESSES, chunks())
+            error = info.value
+        else:
+            with suppress(SMTPException, OSError):
+                async with smtp.pipeline() as p:
+                    p.mail(ADDRESSES[0])
+                    p.rcpt(ADDRESSES[1])
+                    p.data()
+                    content = p.content(chunks())
+            assert content.result() == (552, "too much")
+            error = None
+        if error is not None:
+            assert isinstance(error, SMTPCommandFailedError)
+            assert error.reply == (552, "too much")
+    assert source_is_left == [True]
+
+
+async def test_a_source_that_is_cancelled_leaves_no_future_waiting() -> None:
+    """H10: all that was given to the pipeline is settled."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield FULL_BLOCK
+        raise asyncio.CancelledError
+
+    async def play(server: Streams) -> None:
+        await server.begin(is_chunked=False)
+        await server.take()
+
+    async with streams(play) as smtp, asyncio.timeout(5):
+        futures: list[Any] = []
+        with suppress(SMTPException, asyncio.CancelledError):
+            async with smtp.pipeline() as p:
+                futures += p.mail(ADDRESSES[0]), p.rcpt(ADDRESSES[1]), p.data()
+                futures += p.content(chunks()), p.noop(), p.rset()
+                await asyncio.wait(futures)
+        assert all(future.done() for future in futures)
         assert not smtp.is_connected
 
 

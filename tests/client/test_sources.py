@@ -9,6 +9,7 @@ import io
 import os
 import tempfile
 import threading
+import time
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
@@ -549,6 +550,27 @@ async def test_what_nobody_wants_is_not_waited_for() -> None:
     with pytest.raises(SourceStoppedError):
         await read(source.over_time(), stop=stop)
     assert source.is_closed
+
+
+@pytest.mark.parametrize("is_stop_first", [True, False])
+async def test_a_stop_in_the_tick_in_which_the_time_is_up_is_no_trouble(
+    *, is_stop_first: bool
+) -> None:
+    """Asyncio complains of a limit that is moved as it expires."""
+    loop = asyncio.get_running_loop()
+    complaints: list[Any] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    stop = loop.create_future()
+    start = loop.time()
+    reading = asyncio.create_task(
+        read(Source(never).over_time(), stop=stop, timeout=0.05)
+    )
+    await step()
+    loop.call_at(start + (0.04 if is_stop_first else 0.06), stop.set_result, None)
+    loop.call_at(start + 0.03, time.sleep, 0.1)  # so that both are due in one tick
+    with pytest.raises((SMTPTimeoutError, SourceStoppedError)):
+        await reading
+    assert complaints == []
 
 
 async def test_a_chunk_that_comes_with_the_stop_is_not_lost() -> None:

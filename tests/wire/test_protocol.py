@@ -246,6 +246,28 @@ async def test_a_second_reply_in_the_same_segment_is_not_the_next_one() -> None:
             await smtp.noop()
 
 
+@pytest.mark.parametrize("early", ["25", "250-a\r\n", "250 o", "250-a\r\n250 b"])
+async def test_a_part_of_a_reply_that_came_early_is_no_beginning_of_the_next(
+    early: str,
+) -> None:
+    """D12: nobody asked for it; nothing more is written on such a connection."""
+    seen = bytearray()
+
+    async def play(r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
+        w.write(b"220 hi\r\n")
+        await r.readline()
+        w.write(b"250 ok\r\n" + early.encode())
+        seen.extend(await r.read())
+
+    async with streams(play) as protocol:
+        await protocol.greeting
+        assert await protocol.ask(NOOP, 5, "NOOP") == (250, "ok")
+        with pytest.raises(SMTPException, match="a part of a reply that nobody asked"):
+            await protocol.ask(NOOP, 5, "NOOP")
+        assert isinstance(protocol.cause, SMTPProtocolError)
+    assert seen == b""
+
+
 async def test_a_server_that_talks_first_is_not_listened_to() -> None:
     """D13: a greeting with the reply to EHLO behind it ends the connection."""
     async with serve("""

@@ -162,9 +162,15 @@ class _Pull:
             SMTPTimeoutError: It took too long.
         """
         is_waiting = True
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task else 0
 
         def interrupt(_: object) -> None:
-            if is_waiting and not limit.expired():
+            # Who is cancelled ends the connection, and waits for a read that is under
+            # way: the end of the connection must not interrupt that. A limit that has
+            # passed cancels, too, and cannot be moved any more.
+            is_cancelled = task is not None and task.cancelling() > cancellations
+            if is_waiting and not is_cancelled:
                 limit.reschedule(self._loop.time())
 
         try:
