@@ -564,6 +564,22 @@ async def test_a_source_that_is_waited_for_holds_up_no_closing() -> None:
             await waiting
 
 
+async def test_a_source_that_was_not_asked_yet_holds_up_no_closing() -> None:
+    """E03: the task that reads it is cancelled before its first step."""
+
+    async def source() -> AsyncIterator[Mail]:
+        await asyncio.get_running_loop().create_future()
+        yield mail(0)
+
+    async with served() as (_, pool):
+        waiting = asyncio.ensure_future(anext(pool.send_many(source())))  # type: ignore[arg-type]  # a coroutine
+        await asyncio.sleep(0)
+        await pool.close()
+        async with asyncio.timeout(5):
+            with pytest.raises(SMTPConnectionError, match="before the last mail"):
+                await waiting
+
+
 async def test_closing_finishes_a_failure_that_is_under_way() -> None:
     is_closing = asyncio.Event()
 

@@ -136,6 +136,8 @@ class Stock:
             self._fail(exc)
             return None
         self._reading = self._spawn(self._read())
+        # A task that is cancelled before its first step runs nothing of its own.
+        self._reading.add_done_callback(self._has_read)
         return None
 
     def _taken(self, given: Any) -> Delivery | None:
@@ -157,9 +159,10 @@ class Stock:
             if task is not None and task.cancelling():
                 raise
             self._fail(exc)  # the source's own, a cancellation too
-        finally:
-            self._reading = None
-            self._on_news()
+
+    def _has_read(self, _: object) -> None:
+        self._reading = None
+        self._on_news()
 
     def _fail(self, error: BaseException) -> None:
         self.error = self.error or error
