@@ -572,7 +572,8 @@ async def test_a_source_that_was_not_asked_yet_holds_up_no_closing() -> None:
         yield mail(0)
 
     async with served() as (_, pool):
-        waiting = asyncio.ensure_future(anext(pool.send_many(source())))  # type: ignore[arg-type]  # a coroutine
+        outcomes = pool.send_many(source())
+        waiting = asyncio.ensure_future(anext(outcomes))  # type: ignore[arg-type]  # a coroutine
         await asyncio.sleep(0)
         await pool.close()
         async with asyncio.timeout(5):
