@@ -183,6 +183,8 @@ class _Player:
         for _ in range(_SETTLING):
             await asyncio.sleep(0)
         rest = asyncio.all_tasks(self.loop) - {asyncio.current_task(self.loop)}
+        # In asyncio's own the server greets a client that is gone already.
+        rest = {task for task in rest if "_accept_connection2" not in repr(task)}
         if rest:
             self.ledger.find("a task is left", repr(rest))
 
