@@ -648,3 +648,25 @@ async def test_a_mail_whose_worker_is_cancelled_may_have_left() -> None:
         outcome = await waiting
         assert outcome.status == "unknown"
         assert isinstance(outcome.error, SMTPDeliveryUnknownError)
+
+
+class EarlyLoop(asyncio.SelectorEventLoop):
+    """A loop whose timers go off a little early, as those of uvloop do."""
+
+    def call_at(self, when: float, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        return super().call_at(when - 0.001, *args, **options)
+
+
+def test_a_mail_is_sent_again_though_its_timer_goes_off_early() -> None:
+    """E32: the clock of the loop has not come to its time yet."""
+    refusals = ["451 4.3.0 later"]
+
+    def say(session: Session, line: str) -> str | None:
+        return refusals.pop() if refusals and line.startswith("MAIL") else None
+
+    async def main() -> dict[Any, str]:
+        async with asyncio.timeout(5), served(say, backoff=0.002) as (_, pool):
+            return await statuses(pool, [mail(0)])
+
+    with asyncio.Runner(loop_factory=EarlyLoop) as runner:
+        assert runner.run(main()) == {"m0@x.example": "accepted"}

@@ -81,7 +81,7 @@ class Stock:
     def has(self, number: int) -> bool:
         """Say whether so many mails could be begun now."""
         if self._later:
-            self._move_due()
+            self._move_due(asyncio.get_running_loop().time())
         while len(self._ready) < number:
             delivery = self._new()
             if delivery is None:
@@ -109,10 +109,13 @@ class Stock:
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
         heapq.heappush(self._later, (due, next(self._numbers), delivery))
-        loop.call_at(due, self._on_news)
+        loop.call_at(due, self._has_come, due)
 
-    def _move_due(self) -> None:
-        now = asyncio.get_running_loop().time()
+    def _has_come(self, when: float) -> None:
+        self._move_due(when)  # a timer may go off a little before its time
+        self._on_news()
+
+    def _move_due(self, now: float) -> None:
         due = []
         while self._later and self._later[0][0] <= now:
             due.append(heapq.heappop(self._later)[-1])
