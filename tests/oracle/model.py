@@ -177,8 +177,8 @@ class _Session:
 
     def is_all_answered(self) -> bool:
         """Whether nothing stands in a buffer that the client has said already."""
-        sock: socket.socket = self.writer.get_extra_info("socket")
-        if sock.fileno() < 0:
+        sock: socket.socket | None = self.writer.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
             return False
         waiting = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4)
         buffered = self.reader._buffer
