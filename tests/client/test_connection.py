@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -614,6 +615,88 @@ def test_one_object_serves_one_loop_after_the_other(
 
     asyncio.run(session())
     asyncio.run(session())
+
+
+def test_what_a_closed_loop_left_gives_back_no_turn_of_another(
+    listener: socket.socket, smtp: SMTP, loops: list[asyncio.AbstractEventLoop]
+) -> None:
+    """H02: a mail in flight is collected with its task; its turn was its own."""
+    first, second = loops
+    kept: list[asyncio.Task[Any]] = []
+
+    async def begin() -> socket.socket:
+        peer = await connect(smtp, listener)
+        kept.append(asyncio.create_task(smtp.noop("old")))
+        assert await first.sock_recv(peer, 100) == b"NOOP old\r\n"
+        return peer
+
+    async def go_on() -> None:
+        peer = await connect(smtp, listener)
+        helo = asyncio.create_task(smtp.helo())
+        await second.sock_recv(peer, 100)
+        await second.sock_sendall(peer, b"250 mx\r\n")
+        await helo
+        async with smtp.pipeline():  # it has the turn, and no reply is owed
+            waiting = asyncio.create_task(smtp.noop("new"))
+            await asyncio.sleep(0)
+            kept.clear()
+            gc.collect()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            peer.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                peer.recv(100)
+        assert await second.sock_recv(peer, 100) == b"NOOP new\r\n"
+        await second.sock_sendall(peer, b"250 new\r\n")
+        assert await waiting == (250, "new")
+        await smtp.close()
+        peer.close()
+
+    old = first.run_until_complete(begin())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        first.set_exception_handler(lambda *_: None)  # it complains of the task
+        first.close()
+        second.run_until_complete(go_on())
+    old.close()
+
+
+class Text(str):
+    """A sender that is known to be gone."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("end", ["<close>", "354 what?", "oops", "421 bye"])
+@pytest.mark.parametrize("way", ["mail", "sendmail"])
+async def test_an_ended_connection_keeps_nothing_of_who_has_used_it(
+    way: str, end: str
+) -> None:
+    """H13: neither the frames of its calls nor what they were given."""
+    script = f"""
+        S: 220 hi
+        C: EHLO client.example
+        S: 250 mx
+        C: MAIL FROM:<a@x.example>
+        S: {end}
+        """
+    async with client(script) as smtp:
+
+        async def send() -> weakref.ref[Text]:
+            sender = Text("a@x.example")
+            rest = ("b@y.example", "hi") if way == "sendmail" else ()
+            with pytest.raises(SMTPException):
+                await getattr(smtp, way)(sender, *rest)
+            return weakref.ref(sender)
+
+        await smtp.ehlo()
+        sender = await send()
+        await asyncio.sleep(0)  # a loop that is debugged keeps what it is running
+        gc.collect()
+        assert sender() is None
+        assert not smtp.is_connected
+        with pytest.raises(SMTPConnectionLostError):
+            await smtp.noop()
 
 
 def test_a_connection_whose_loop_is_closed_is_none(

@@ -808,6 +808,65 @@ async def test_being_cancelled_in_the_middle_of_a_content_ends_the_connection() 
                 await smtp.noop()
 
 
+@pytest.mark.parametrize("error", [Failure, asyncio.CancelledError])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_source_that_fails_behind_a_large_mail_cuts_nothing_short(
+    *, is_async: bool, error: type[BaseException]
+) -> None:
+    """H04: octets of a BDAT that are missing would be taken from the next command."""
+    taken = bytearray()
+
+    async def take(relay: Relay, size: int) -> None:
+        while len(taken) < size:
+            taken.extend(await relay.reader.read(min(65536, size - len(taken))))
+            await asyncio.sleep(0)
+        relay.writer.write(b"250 taken\r\n")
+
+    def given() -> Iterator[Mail]:
+        yield mail(1, LARGE)
+        raise error
+
+    async def as_given() -> AsyncIterator[Mail]:
+        for item in given():
+            yield item
+
+    outcomes: list[Outcome] = []
+    async with Relay(take) as port, asyncio.timeout(10):
+        async with SMTP("127.0.0.1", port, "client.example") as smtp:
+            source: Any = as_given() if is_async else given()
+            with pytest.raises(error):
+                await collect(smtp.send_many(source, window=2), outcomes)
+            assert await smtp.noop() == (250, "ok")
+    assert statuses(outcomes) == ["accepted"]
+    assert taken == LARGE
+
+
+async def test_no_mail_leaves_once_a_refusal_has_been_read() -> None:
+    """H11: not even those that nobody has asked for; RSET is first."""
+    asked: list[int] = []
+
+    def given() -> Iterator[Mail]:
+        for number in (1, 2, 3, 4, 5):
+            asked.append(number)
+            yield mail(number)
+
+    no = "S: 250 ok\nS: 250 ok\nS: 554 no\n"
+    async with session(
+        HELLO,
+        whole(1, 2),
+        no + RESET + "S: 250 ok\nS: 250 ok\nS: 250 taken 2\n",
+        RSET,
+        whole(3, 4),
+        taken(3, 4),
+        whole(5),
+        taken(5),
+    ) as smtp:
+        run = smtp.send_many(given(), window=2)
+        assert (await anext(run)).status == "refused"
+        assert asked == [1, 2]
+        assert statuses([outcome async for outcome in run]) == ["accepted"] * 4
+
+
 # Who asks
 
 

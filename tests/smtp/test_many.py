@@ -250,6 +250,71 @@ async def test_being_cancelled_while_it_waits_for_its_turn_the_run_never_began()
     assert source.given == 0
 
 
+@pytest.mark.parametrize("window", [1, 8])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda smtp: smtp.noop(), id="noop"),
+        pytest.param(lambda smtp: send(smtp, 9), id="sendmail"),
+        pytest.param(lambda smtp: anext(smtp.send_many(mails(1))), id="send_many"),
+    ],
+)
+async def test_a_source_that_uses_its_own_client_is_told_so(
+    window: int, call: Callable[[SMTP], Awaitable[Any]]
+) -> None:
+    """H06: the run waits for its source, and the source would wait for the run."""
+    script = turns(1) if window == 1 else together(1)
+    outcomes: list[Outcome] = []
+
+    async def given(smtp: SMTP) -> AsyncIterator[Mail]:
+        yield mail(1)
+        await call(smtp)
+
+    async with session(HELLO, script, NOOP) as smtp:
+        run = smtp.send_many(given(smtp), window=window)
+        outcomes.append(await anext(run))
+        with pytest.raises(SMTPConnectionError, match="wait for itself for ever"):
+            await anext(run)
+        await smtp.noop()
+    assert statuses(outcomes) == ["accepted"]
+
+
+@pytest.mark.parametrize("window", [1, 8])
+async def test_a_content_that_uses_its_own_client_is_told_so(window: int) -> None:
+    """H06: the mail is not sent, and the connection ends in its middle."""
+
+    async def content(smtp: SMTP) -> AsyncIterator[bytes]:
+        yield b"mail 1\r\n"
+        await smtp.noop()
+
+    script = GROUP.format(1) + "C: DATA\n" + GO + "C: <hangup>"
+    async with session(HELLO, script) as smtp:
+        given = Mail(content(smtp), "a1@x.example", "b1@y.example")
+        run = smtp.send_many([given], window=window)
+        (outcome,) = [outcome async for outcome in run]
+    assert outcome.status == "not sent"
+    assert isinstance(outcome.error, SMTPConnectionError)
+    assert "wait for itself" in str(outcome.error)
+
+
+@pytest.mark.parametrize("window", [1, 8])
+async def test_who_waits_for_an_outcome_with_a_limit_is_the_one_that_runs(
+    window: int,
+) -> None:
+    """H06: before Python 3.12 `wait_for` makes a task of its own for it."""
+    script = turns(1, 2) if window == 1 else together(1, 2)
+    async with session(HELLO, script, NOOP) as smtp:
+        run = smtp.send_many(mails(2), window=window)
+        outcomes = [await asyncio.wait_for(anext(run), 5)]
+        with pytest.raises(SMTPConnectionError, match="wait for itself"):
+            await smtp.noop()
+        outcomes.append(await asyncio.wait_for(anext(run), 5))
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(anext(run), 5)
+        await smtp.noop()
+    assert statuses(outcomes) == ["accepted", "accepted"]
+
+
 async def test_two_tasks_cannot_wait_for_one_run_at_a_time() -> None:
     """The second is told so, and the first one has its outcome."""
     async with session(HELLO, turns(1, 2)) as smtp:
@@ -486,6 +551,31 @@ async def test_an_outcome_that_is_kept_does_not_keep_its_caller(
         outcome = await first(smtp)
         await send(smtp, 9)
     assert outcome is not None
+
+
+def fail() -> None:
+    raise Failure
+
+
+@pytest.mark.parametrize(("window", "given", "script"), WITH_AN_ERROR)
+async def test_the_exception_that_a_caller_handles_keeps_its_traceback(
+    window: int, given: Any, script: str
+) -> None:
+    """H12: mails are sent in an `except` block, and one of them fails."""
+
+    async def send_while_handling(smtp: SMTP) -> None:
+        try:
+            fail()
+        except Failure:
+            async for _ in smtp.send_many(given(), window=window):
+                break
+            raise
+
+    async with session(HELLO, script, turns(9)) as smtp:
+        with pytest.raises(Failure) as info:
+            await send_while_handling(smtp)
+        assert info.traceback[-1].name == "fail"
+        await send(smtp, 9)
 
 
 @pytest.mark.parametrize("end", ["close", "421"])

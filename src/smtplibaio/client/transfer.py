@@ -283,6 +283,9 @@ class Transfer:
 def _raise_loss(transaction: Transaction, cause: SMTPException) -> NoReturn:
     """Raise what the end of the connection means for a mail."""
     error = transaction.loss(cause)
-    if error is cause:
-        raise cause  # chained to itself it would be its own cause
-    raise error from cause
+    try:
+        if error is cause:
+            raise cause  # chained to itself it would be its own cause
+        raise error from cause
+    finally:
+        del error, cause  # a frame that its own exception holds would stay

@@ -101,7 +101,10 @@ class Canonicaliser:
             # it would be if the chunk were cut between the two.
             index, fault = min(faults, key=itemgetter(0))
             self._convert_lines(chunk[:index], is_canonical=False)
-            raise fault
+            try:
+                raise fault
+            finally:
+                del fault, faults  # a frame that its own exception holds would stay
         out, last_line = self._convert_lines(chunk, is_canonical=is_canonical)
         self._column = len(out) - last_line + (0 if last_line else self._column)
         self._consumed += len(chunk)
