@@ -70,7 +70,8 @@ class Connections:
         self._loop: asyncio.AbstractEventLoop
         self._pid = 0  # as long as no loop has used the pool
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_when = 0.0  # not of the timer: uvloop's may be a plain Handle
         self._under_way = 0
         self._is_broken_off = False
         self._is_drained: asyncio.Event
@@ -251,12 +252,13 @@ class Connections:
     def _wake_at(self, when: float) -> None:
         # A timer that is too early costs a look; a new timer for each mail costs more.
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._timer_when <= when:
                 return
             self._timer.cancel()
             self._timer = None
         if when != float("inf"):
             self._timer = self._loop.call_at(when, self._wake)
+            self._timer_when = when
 
     def _wake(self) -> None:
         self._timer = None
