@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI, Request
 from pool_server import PoolServer
@@ -38,8 +38,8 @@ async def test_an_application_has_one_pool_as_long_as_it_lives(
     async with PoolServer() as server:
         monkeypatch.setenv("SMTP_URL", f"smtp://{server.host}:{server.port}")
         async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(
                 transport=transport, base_url="http://shop.example"
             ) as client:
                 for number in range(1, 4):
