@@ -305,6 +305,20 @@ async def test_a_connect_that_was_closed_when_tcp_answered_leaves_nothing(
         assert not smtp.is_connected
 
 
+async def test_a_connection_that_is_there_as_its_caller_is_cancelled_is_closed() -> (
+    None
+):
+    """E23: both in one tick; nothing is left behind."""
+    async with serve("S: 220 hi\nC: <hangup>") as server:
+        smtp = SMTP(server.host, server.port)
+        connecting = asyncio.create_task(smtp.connect())
+        await until(lambda: (opening := smtp._connection._opening) and opening.done())
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        assert not smtp.is_connected
+
+
 async def test_closing_ends_what_another_task_waits_for() -> None:
     """E23: close takes no turn."""
     async with client("""

@@ -6,7 +6,12 @@ import pytest
 from conversation import session
 from pipelining import HELLO, HI, SERIAL, begin, outcomes, raising
 
-from smtplibaio import SMTP, SMTPConnectionLostError, SMTPProtocolError
+from smtplibaio import (
+    SMTP,
+    SMTPCommandFailedError,
+    SMTPConnectionLostError,
+    SMTPProtocolError,
+)
 
 BEGIN = "C: MAIL FROM:<a@x.example>\nC: RCPT TO:<b@y.example>\n"
 GROUP = f"{BEGIN}C: DATA\n"
@@ -168,3 +173,26 @@ async def test_a_loss_behind_a_dot_fails_what_stands_there() -> None:
             futures = begin(p)
         assert content.result() == (250, "taken")
         assert await outcomes(*futures) == [SMTPConnectionLostError] * 2
+
+
+@pytest.mark.parametrize("refused", ["554 spam", "452 later"])
+async def test_commands_by_hand_behind_a_refused_content_come_after_rset(
+    refused: str,
+) -> None:
+    """H03: a server may keep the transaction, and would add to its recipients."""
+    async with session(
+        HELLO,
+        f"{GROUP}S: 250 sender\nS: 250 recipient\nS: 354 go",
+        f"C: hi\nC: .\nS: {refused}",
+        "C: RSET\nS: 250 reset\nC: RCPT TO:<c@y.example>\nS: 503 no sender",
+        "C: DATA\nS: 503 no sender",
+    ) as smtp:
+        async with smtp.pipeline() as p:
+            begin(p)
+            p.data()
+            content = p.content(HI)
+        assert content.result().code == int(refused[:3])
+        with pytest.raises(SMTPCommandFailedError, match="no sender"):
+            await smtp.rcpt("c@y.example")
+        with pytest.raises(SMTPCommandFailedError, match="no sender"):
+            await smtp.data(HI)

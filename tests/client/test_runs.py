@@ -462,13 +462,16 @@ class Failure(Exception):
     """What a source raises."""
 
 
+@pytest.mark.parametrize("kind", [Failure, asyncio.CancelledError])
 @pytest.mark.parametrize("place", [1, 2])
-async def test_what_the_source_of_a_content_raises_is_an_outcome(place: int) -> None:
+async def test_what_the_source_of_a_content_raises_is_an_outcome(
+    place: int, kind: type[BaseException]
+) -> None:
     """And the end of the connection: half a mail must not be finished."""
 
     async def broken() -> AsyncIterator[bytes]:
         yield b"half a mail\r\n"
-        raise Failure
+        raise kind
 
     mails = [mail(n, broken() if n == place else None) for n in (1, 2, 3)]
     script = turns(*range(1, place + 1)).split(f"C: mail {place}")[0]
@@ -482,7 +485,7 @@ async def test_what_the_source_of_a_content_raises_is_an_outcome(place: int) -> 
     assert statuses(outcomes) == expected
     error = outcomes[place - 1].error
     assert isinstance(error, SMTPArgumentError)
-    assert isinstance(error.__cause__, Failure)
+    assert isinstance(error.__cause__, kind)
 
 
 @pytest.mark.parametrize("kind", [Failure, asyncio.CancelledError])

@@ -841,6 +841,47 @@ async def test_a_source_that_fails_behind_a_large_mail_cuts_nothing_short(
     assert taken == LARGE
 
 
+async def test_no_mail_follows_a_large_one_that_is_refused_on_its_way() -> None:
+    """H11: the refusal is read while the content is written."""
+    asked: list[int] = []
+    before: list[int] = []
+
+    async def take(relay: Relay, size: int) -> None:
+        relay.writer.write(b"552 too much\r\n" if size > 8 else b"250 taken\r\n")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await relay.reader.readexactly(size)
+        if size > 8:
+            before.extend(asked)
+
+    def given() -> Iterator[Mail]:
+        for number in (1, 2):
+            asked.append(number)
+            yield mail(number, LARGE if number == 1 else None)
+
+    async with Relay(take) as port, asyncio.timeout(10):
+        async with SMTP("127.0.0.1", port, "client.example") as smtp:
+            outcomes = await run(smtp, given(), window=2)
+    assert statuses(outcomes) == ["refused", "accepted"]
+    assert before == [1]
+
+
+async def test_a_recipient_refused_among_others_holds_nothing_up() -> None:
+    """The mail is accepted all the same: the next one leaves."""
+    two = Mail("mail 1\r\n", "a1@x.example", ["b1@y.example", "c@y.example"])
+    first = head(1) + "C: RCPT TO:<c@y.example>\nC: BDAT 8 LAST\nC: mail 1\n"
+    group = "S: 250 ok\nS: 250 ok\nS: 550 nobody\n"
+    async with session(
+        HELLO,
+        first + behind(2),
+        group + "S: 250 taken 1\n" + RESET + "S: 250 ok\nS: 250 ok\n",
+        behind(3) + "S: 250 taken 2\n" + RESET + taken(3),
+    ) as smtp:
+        run = smtp.send_many([two, mail(2), mail(3)], window=2)
+        outcomes = [outcome async for outcome in run]
+    assert statuses(outcomes) == ["partial", "accepted", "accepted"]
+
+
 async def test_no_mail_leaves_once_a_refusal_has_been_read() -> None:
     """H11: not even those that nobody has asked for; RSET is first."""
     asked: list[int] = []

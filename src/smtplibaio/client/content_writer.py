@@ -84,7 +84,7 @@ class ContentWriter:
         """
         self._listen()
         self._transaction.wants_news = True
-        self._protocol.is_lost.add_done_callback(self._connection_lost)
+        self._protocol.is_lost.add_done_callback(self._interrupt)
         try:
             held = await self._all_but_the_last()
             self._check()  # the source may have been too late
@@ -97,7 +97,7 @@ class ContentWriter:
             raise
         finally:
             self._transaction.wants_news = False
-            self._protocol.is_lost.remove_done_callback(self._connection_lost)
+            self._protocol.is_lost.remove_done_callback(self._interrupt)
 
     def done(self) -> None:
         """Call the caller's `progress` once more: the server has taken everything."""
@@ -125,8 +125,7 @@ class ContentWriter:
                         await self._put(held)
                     held = block
         except SourceStoppedError:
-            self._check()
-            raise
+            raise self._reason() from None
         return held or b""
 
     def _read(self, stream: Stream) -> AsyncGenerator[bytes, None]:
@@ -152,8 +151,7 @@ class ContentWriter:
         if self._transaction.is_all_said:
             return
         if news.cancelled() or news.exception() is not None or self._is_refused:
-            if not self._stop.done():
-                self._stop.set_result(None)
+            self._interrupt()
         else:
             self._listen()
         if self._room is not None and not self._room.done():
@@ -166,27 +164,30 @@ class ContentWriter:
             return not all(map(is_ok, self._transaction.content_replies))
         return self._transaction.has_content_reply
 
-    def _connection_lost(self, _: object) -> None:
-        """Stop a source that is read for a connection which has ended."""
+    def _interrupt(self, _: object = None) -> None:
+        """Stop a source that is read for content which nobody wants any more."""
         if not self._stop.done():
             self._stop.set_result(None)
 
     def _check(self) -> None:
         """Raise if the server has refused the content, or has gone."""
-        if not (self._stop.done() or self._is_refused):
-            return
-        error: SMTPException | None = self._transaction.content_refusal()
-        if error is None and self._protocol.cause is not None:
-            raise again(self._protocol.cause)
+        if self._stop.done() or self._is_refused:
+            raise self._reason()
+
+    def _reason(self) -> SMTPException:
+        """Return why nothing more of the content may leave; the connection ends."""
+        refusal, protocol = self._transaction.content_refusal(), self._protocol
+        if refusal is None and protocol.cause is not None:
+            return again(protocol.cause)
+        error: SMTPException | None = refusal
         if error is None:
             replies = self._transaction.content_replies
             said = one_line(*next((r for r in replies if not is_ok(r)), replies[-1]))
             error = SMTPProtocolError(
-                f"{self._protocol.peer} answered before all of the content was sent: "
-                f"{said}"
+                f"{protocol.peer} answered before all of the content was sent: {said}"
             )
-        self._protocol.end(error)
-        raise error
+        protocol.end(error)
+        return error
 
     # Blocks
 
