@@ -101,6 +101,8 @@ class Failure(Exception):
 class Relay:
     """Answer MAIL and RCPT, and leave it to a function what becomes of a BDAT.
 
+    There is nobody whose name is nobody.
+
     Attributes:
         is_over: Set when the test is.
     """
@@ -135,6 +137,8 @@ class Relay:
                     writer.write(b"250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
                 elif line.startswith(b"BDAT"):
                     await self._take(self, int(line.split()[1]))
+                elif b"nobody@" in line:
+                    writer.write(b"550 nobody\r\n")
                 else:
                     writer.write(b"250 ok\r\n")
         writer.transport.abort()
@@ -864,6 +868,32 @@ async def test_no_mail_follows_a_large_one_that_is_refused_on_its_way() -> None:
             outcomes = await run(smtp, given(), window=2)
     assert statuses(outcomes) == ["refused", "accepted"]
     assert before == [1]
+
+
+async def test_a_recipient_refused_while_a_large_mail_leaves_holds_nothing_up() -> None:
+    """The next mail is on its way before the large one has its final reply."""
+    asked: list[int] = []
+    before: list[int] = []
+
+    async def take(relay: Relay, size: int) -> None:
+        await relay.reader.readexactly(size)
+        if size > 8:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            before.extend(asked)
+        relay.writer.write(b"250 taken\r\n")
+
+    def given() -> Iterator[Mail]:
+        asked.append(1)
+        yield Mail(LARGE, "a1@x.example", ["b1@y.example", "nobody@y.example"])
+        asked.append(2)
+        yield mail(2)
+
+    async with Relay(take) as port, asyncio.timeout(10):
+        async with SMTP("127.0.0.1", port, "client.example") as smtp:
+            outcomes = await run(smtp, given(), window=2)
+    assert statuses(outcomes) == ["partial", "accepted"]
+    assert before == [1, 2]
 
 
 async def test_a_recipient_refused_among_others_holds_nothing_up() -> None:
