@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
+import importlib
 import subprocess
 import sys
 
@@ -42,8 +42,9 @@ def test_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_exit_status_is_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["smtplibaio", "demo"])
+    monkeypatch.delitem(sys.modules, "smtplibaio.__main__", raising=False)
     with pytest.raises(SystemExit) as exit_:
-        runpy.run_module("smtplibaio", run_name="__main__")
+        importlib.import_module("smtplibaio.__main__")
     assert exit_.value.code == 0
 
 
