@@ -147,6 +147,26 @@ def test_nothing_is_added_to_what_is_signed() -> None:
     assert "Date" not in sent(message)
 
 
+def test_what_a_broken_message_raises_is_the_cause_of_our_error() -> None:
+    """G09: whoever reads it first."""
+
+    class Broken:
+        def __str__(self) -> str:
+            raise AttributeError("nothing")
+
+    message = Message()
+    message["From"] = "a@x.example"
+    message["Content-Type"] = Broken()
+    with pytest.raises(SMTPArgumentError, match="cannot be read: nothing") as caught:
+        fit(message, {}, add_missing=True)
+    assert isinstance(caught.value.__cause__, AttributeError)
+    message = Message()
+    message[5] = "a@x.example"
+    with pytest.raises(SMTPArgumentError, match="cannot be read: ") as caught:
+        envelope_for(message, None, None)
+    assert isinstance(caught.value.__cause__, AttributeError)
+
+
 # What is known before the server is
 
 

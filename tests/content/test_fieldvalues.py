@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 from smtplibaio import SMTPArgumentError
-from smtplibaio.content.fieldvalues import entries_of, source_of, unfold
+from smtplibaio.content.fieldvalues import (
+    entries_of,
+    meaning_of,
+    source_of,
+    unfold,
+)
 
 DATE = datetime(2026, 12, 1, tzinfo=UTC)
 
@@ -31,6 +36,7 @@ DATE = datetime(2026, 12, 1, tzinfo=UTC)
         ("To", ["a@x.example", "B <b@x.example>"], "a@x.example, B <b@x.example>"),
         ("To", Address("B, A", "a b", "x.example"), '"B, A" <"a b"@x.example>'),
         ("To", (Address("", "a", "x.example"),), "a@x.example"),
+        ("To", ["a@x.example", None, "b@x.example"], "a@x.example, b@x.example"),
         (
             "To",
             Group(
@@ -103,3 +109,50 @@ def test_an_object_that_has_read_what_is_no_address_is_an_error() -> None:
     message["To"] = "Doe, Jane <j@x.example>"
     with pytest.raises(SMTPArgumentError, match="the field To cannot be read"):
         entries_of("To", message["To"])
+
+
+TEAM = Group("team", [Address("", "c", "x.example"), Address("", "d", "x.example")])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["a@x.example", "Jörg <b@x.example>"], ["a", "b"]),
+        (["a@x.example, b@x.example"], ["a", "b"]),
+        (["a@x.example", None, TEAM, Address("", "b", "x.example")], "acdb"),
+        ([Header("Jörg <a@x.example>", "utf-8")], ["a"]),
+        ([Group("team", ["a@x.example", "other: b@x.example;"])], ["a", "b"]),
+        ([Group(None, [Address("", "a", "x.example"), "b@x.example"])], ["a", "b"]),
+        ((each for each in ["a@x.example"]), ["a"]),
+        (None, []),
+        ([], []),
+    ],
+)
+def test_a_list_of_addresses_in_a_new_message_is_read(
+    value: Any, expected: list[str]
+) -> None:
+    """G09, M82: the `email` package keeps what it is given there, of any type."""
+    message = EmailMessage()
+    message["To"] = value
+    read = entries_of("To", message["To"])
+    mailboxes = [mailbox for entry in read for mailbox in entry.mailboxes]
+    assert [mailbox.local_part for mailbox in mailboxes] == [*expected]
+    assert meaning_of("To", message["To"])[1] == read
+
+
+@pytest.mark.parametrize("value", [5, ["root"], [object()], {"a": 1}, [("A", "a@b")]])
+def test_a_list_of_what_is_no_address_in_a_new_message_is_an_error(value: Any) -> None:
+    message = EmailMessage()
+    message["To"] = value
+    with pytest.raises(SMTPArgumentError, match=r"^the field To (cannot be read|is)"):
+        entries_of("To", message["To"])
+
+
+def test_what_an_object_raises_when_it_is_read_is_the_cause() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise AttributeError("display_name")
+
+    with pytest.raises(SMTPArgumentError, match="field To cannot be read") as caught:
+        entries_of("To", Broken())
+    assert isinstance(caught.value.__cause__, AttributeError)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from email import policy
-from email.header import Header
+from email.header import Header, decode_header, make_header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import Policy
+from email.utils import formataddr
 from typing import Any
 
 import pytest
@@ -169,7 +171,57 @@ def test_a_long_line_of_a_program_is_folded_and_that_of_a_parser_is_not() -> Non
     assert "\r\n" in source("To", many, is_built=True, policy=unlimited)
 
 
+def test_encoded_words_of_a_program_are_never_too_long() -> None:
+    """RFC 2047 2: `formataddr` writes one word, however long the name is."""
+    name = "Grüße, " * 20
+    for field, value in (
+        ("To", formataddr((name, "a@x.example"))),
+        ("Subject", formataddr((name, "a@x.example"))),
+    ):
+        assert len(max(value.split(), key=len)) > 75
+        written = source(field, value, is_built=True)
+        words = re.findall(r"=\?[^ ]*\?=", written)
+        assert max(map(len, words)) <= 75
+        assert str(make_header(decode_header(written[len(field) + 2 :]))).startswith(
+            "Grüße, Grüße, "
+        )
+        assert source(field, value) == f"{field}: {value}"  # that of a parser
+
+
+def test_a_value_of_a_program_has_no_blank_line() -> None:
+    """G01: some relays take such a line for the end of the header."""
+    for value in ("a\n \n b", "a\n b\n ", "a\n\t\n\t\n b"):
+        written = source("X", value, is_built=True)
+        assert all(line.strip() for line in written.split("\r\n"))
+        assert written.split() == f"X: {value}".split()
+    assert source("X", "a\n \n b") == "X: a\r\n \r\n b"  # that of a parser
+
+
+def test_a_parameter_beyond_ascii_keeps_what_stands_behind_it() -> None:
+    """G08."""
+    value = "text/plain; name=Gr\udcf6\udcdfe und mehr.txt; charset=utf-8"
+    assert source("Content-Type", value) == (
+        "Content-Type: text/plain; name*=utf-8''Gr%C3%B6%C3%9Fe%20und%20mehr.txt;\r\n"
+        ' charset="utf-8"'
+    )
+
+
 # What was set
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["a@x.example", "B, C <b@x.example>".replace("B, C", '"B, C"')],
+         'To: a@x.example, "B, C" <b@x.example>'),
+        (["Jörg <a@x.example>", None], "To: =?utf-8?q?J=C3=B6rg?= <a@x.example>"),
+        (None, ""),
+        ([None], ""),
+    ],
+)  # fmt: skip
+def test_a_list_of_addresses_is_written_as_one(value: Any, expected: str) -> None:
+    """G09, M82: an absent field does not leave."""
+    assert built("To", value) == expected
 
 
 @pytest.mark.parametrize("policy_", [policy.default, policy.SMTPUTF8, policy.compat32])

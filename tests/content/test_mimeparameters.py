@@ -45,6 +45,15 @@ def test_parameters_are_read_whatever_their_form(
     assert read.get("a") == expected.get("a")
 
 
+def test_parameters_keep_their_order_whatever_their_form() -> None:
+    """G08: `name=` in octets beyond ASCII, and more behind it."""
+    text = "text/plain; name=Gr\udcf6\udcdfe; a*1=c; charset=utf-8; a*0=b"
+    read = read_parameters(text)
+    assert read.parameters == (("name", "Größe"), ("a", "bc"), ("charset", "utf-8"))
+    field = fold("Content-Type", parameter_pieces(*read))
+    assert read_parameters(field.partition(":")[2].replace("\r\n", "")) == read
+
+
 VALUES = st.text(st.characters(codec="utf-8"), max_size=150)
 
 

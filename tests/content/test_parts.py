@@ -307,11 +307,33 @@ def test_what_is_signed_stays_8_bit_where_it_may() -> None:
     [
         legacy(payload="café"),
         legacy(("Content-Transfer-Encoding", "base64"), payload="café"),
+        legacy(("Content-Type", "text/plain; charset=us-ascii"), payload="café"),
+        legacy(("Content-Type", "text/plain; charset=no-such"), payload="café"),
+        legacy(("Content-Type", "text/plain; charset=utf-8"), payload="\ud800"),
     ],
 )
 def test_text_that_nobody_encoded_is_an_error(message: Message) -> None:
     with pytest.raises(SMTPArgumentError, match="not encoded"):
         wire(message, is_8bit_ok=True)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "utf-16", "iso-2022-jp-2"])
+@pytest.mark.parametrize("encoding", [None, "7bit", "8bit"])
+@pytest.mark.parametrize("is_8bit_ok", [True, False])
+def test_text_is_encoded_in_the_charset_that_its_part_names(
+    charset: str, encoding: str | None, is_8bit_ok: bool
+) -> None:
+    """G12: as `message_from_string` leaves it."""
+    head = f"Content-Type: text/plain; charset={charset}\n"
+    if encoding:
+        head += f"Content-Transfer-Encoding: {encoding}\n"
+    for policy_ in POLICIES.values():
+        message: Any = email.message_from_string(f"{head}\ncafé\n", policy=policy_)
+        octets = wire(message, is_8bit_ok=is_8bit_ok)
+        sent: Any = read(octets)
+        assert sent.get_content().split() == ["café"]
+        assert octets.isascii() or is_8bit_ok
+        assert octets.isascii() or sent["Content-Transfer-Encoding"] == "8bit"
 
 
 @pytest.mark.parametrize("kind", [b"multipart/mixed", b"message/external-body"])

@@ -61,7 +61,10 @@ def envelope_for(
             "only a message of the email package names its sender and recipients; "
             "pass sender= and recipients="
         )
-    sender, recipients = envelope_of(message, sender, recipients)
+    from .fieldvalues import faults_of_objects
+
+    with faults_of_objects("read"):
+        sender, recipients = envelope_of(message, sender, recipients)
     if sender is None:
         raise SMTPArgumentError(
             "the message has no Sender, and not one address in From; pass sender="
@@ -195,11 +198,13 @@ def fit(
         SMTPArgumentError: It cannot be sent.
         SMTPCommandNotSupportedError: It needs what was not announced.
     """
+    from .fieldvalues import faults_of_objects
     from .headers import UTF8NeededError
     from .parts import write_message
 
     mail: Any = message
-    added = missing_fields(mail, sender) if add_missing else []
+    with faults_of_objects("read"):
+        added = missing_fields(mail, sender) if add_missing else []
     is_8bit_ok = "8BITMIME" in announced
     try:
         return Fitted(Content(write_message(mail, is_8bit_ok=is_8bit_ok, added=added)))

@@ -13,6 +13,8 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from email.errors import InvalidHeaderDefect
 from email.utils import format_datetime
@@ -31,6 +33,8 @@ from .structures import (
 __all__ = [
     "entries_of",
     "fault",
+    "faults_of_objects",
+    "is_absent",
     "is_header_object",
     "meaning_of",
     "source_of",
@@ -47,6 +51,21 @@ _PLAIN_ADDRESS = re.compile(
 def fault(name: str, why: object) -> SMTPArgumentError:
     """Make the error that names a field."""
     return SMTPArgumentError(f"the field {name} {why}")
+
+
+@contextmanager
+def faults_of_objects(what: str) -> Iterator[None]:
+    """Turn all that a broken message makes the `email` package raise into our error.
+
+    Args:
+        what: What the message cannot be.
+    """
+    try:
+        yield
+    except SMTPArgumentError:
+        raise
+    except Exception as exc:  # whatever the objects raise that a message is made of
+        raise SMTPArgumentError(f"the message cannot be {what}: {exc}") from exc
 
 
 def unfold(text: str) -> str:
@@ -82,7 +101,8 @@ def source_of(name: str, value: Any) -> str:
         if structure not in (ADDRESSES, IDENTIFIERS):
             raise fault(name, f"is a {type(value).__name__}; make one text of it")
         separator = ", " if structure is ADDRESSES else " "
-        return separator.join(source_of(name, item) for item in value)
+        kept = (item for item in value if item is not None)
+        return separator.join(source_of(name, item) for item in kept)
     kind: Any = type(value)
     if kind.__str__ is object.__str__ and not isinstance(value, (int, float)):
         raise fault(name, f"is of the type {type(value).__name__}, which has no text")
@@ -107,7 +127,7 @@ def meaning_of(name: str, value: Any) -> tuple[Structure, Any]:
         SMTPArgumentError: Addresses cannot be told from what is around them.
     """
     if hasattr(value, "groups"):
-        return ADDRESSES, [_entry_of_group(group) for group in value.groups]
+        return ADDRESSES, _entries_of_groups(name, value.groups)
     text = unfold(str(value))
     structure = structure_of(name.lower())
     if hasattr(value, "defects") and structure is TEXT:
@@ -126,9 +146,39 @@ def _entry_of_address(address: Any) -> Entry:
 
 def _entry_of_group(group: Any) -> Entry:
     members = tuple(map(_entry_of_address, group.addresses))
-    if group.display_name is None and len(members) == 1:
-        return members[0]
     return Entry(group.display_name or "", members=members)
+
+
+def _entries_of_groups(name: str, groups: Iterable[Any]) -> list[Entry]:
+    """Read the groups of a header object; one without a name is its members."""
+    entries: list[Entry] = []
+    for group in groups:
+        members = [
+            entry
+            for address in group.addresses
+            for entry in _entries_of_address(name, address)
+        ]
+        if group.display_name is None:
+            entries += members
+        else:
+            mailboxes = [each for member in members for each in member.mailboxes]
+            entries.append(Entry(group.display_name, members=tuple(mailboxes)))
+    return entries
+
+
+def _entries_of_address(name: str, address: Any) -> list[Entry]:
+    """Read what a program has put into a list of addresses: objects, or text."""
+    if hasattr(address, "addr_spec"):
+        return [_entry_of_address(address)]
+    if address is None:
+        return []
+    return read_addresses(unfold(source_of(name, address)))
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a program has set an address field of a new message to None."""
+    groups = getattr(value, "groups", ())
+    return bool(groups) and all(group.addresses == (None,) for group in groups)
 
 
 def entries_of(name: str, value: Any) -> list[Entry]:
@@ -141,7 +191,9 @@ def entries_of(name: str, value: Any) -> list[Entry]:
         return []
     try:
         entries = _entries_of(name, value)
-    except ValueError as exc:
+    except SMTPArgumentError:
+        raise
+    except Exception as exc:  # whatever an object of the email package raises
         raise fault(name, f"cannot be read: {exc}") from exc
     for entry in entries:
         for mailbox in entry.mailboxes:
@@ -156,7 +208,7 @@ def _entries_of(name: str, value: Any) -> list[Entry]:
         for defect in value.defects:
             if isinstance(defect, InvalidHeaderDefect):
                 raise fault(name, f"cannot be read: {defect}")
-        return [_entry_of_group(group) for group in value.groups]
+        return _entries_of_groups(name, value.groups)
     text = str(value) if is_header_object(value) else source_of(name, value)
     if match := _PLAIN_ADDRESS.fullmatch(text):
         return [Entry("", match["local"], match["domain"])]

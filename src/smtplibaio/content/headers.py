@@ -22,7 +22,14 @@ from typing import Any, NamedTuple
 from ..exceptions import SMTPArgumentError
 from .canonical import MAX_LINE
 from .encodedwords import ENCODED_WORD, MOST, decode_word, is_clear
-from .fieldvalues import fault, is_header_object, meaning_of, source_of, unfold
+from .fieldvalues import (
+    fault,
+    is_absent,
+    is_header_object,
+    meaning_of,
+    source_of,
+    unfold,
+)
 from .folding import MAX_SHORT_LINE, Piece, Run, fold, words_of
 from .structures import ADDRESSES, TEXT, Structure
 
@@ -93,6 +100,8 @@ def header_block(fields: Iterable[tuple[str, Any]], spelling: Spelling) -> bytes
         if value is None:
             continue
         octets = _field(name, value, spelling)
+        if not octets:
+            continue
         names.append(name.encode("ascii"))
         written.append(octets)
     block = b"".join(written)
@@ -102,6 +111,7 @@ def header_block(fields: Iterable[tuple[str, Any]], spelling: Spelling) -> bytes
 
 
 def _field(name: str, value: Any, spelling: Spelling) -> bytes:
+    """Write one field; nothing where it is absent."""
     if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name):
         raise SMTPArgumentError(f"the field name {name!a} is none")
     try:
@@ -119,7 +129,7 @@ def _field(name: str, value: Any, spelling: Spelling) -> bytes:
         ) from exc
     except Exception as exc:  # whatever an object of the email package raises
         raise fault(name, f"cannot be written: {exc}") from exc
-    return text.encode("utf-8", "surrogateescape") + b"\r\n"
+    return text.encode("utf-8", "surrogateescape") + b"\r\n" if text else b""
 
 
 # Source: what a parser has read, or a program put there as text
@@ -139,9 +149,7 @@ def _source(name: str, source: str, spelling: Spelling) -> str:
         )
     text = f"{name}:{'' if text.startswith(chr(13)) else ' '}{text}"
     can_travel = _can_travel(text, utf8=spelling.utf8)
-    # What a program has put there as one long line is folded when it is written.
-    is_to_fold = spelling.is_built and "\r" not in text and len(text) > MAX_SHORT_LINE
-    if can_travel and not is_to_fold:
+    if can_travel and not (spelling.is_built and _is_to_fold(text)):
         return text
     unfolded = unfold(source)
     structure, meaning = meaning_of(name, unfolded)
@@ -151,11 +159,23 @@ def _source(name: str, source: str, spelling: Spelling) -> str:
             return policys
     if spelling.is_signed and name.lower() not in _SIGNATURES:
         raise _refuse_signed(name, text)
-    if _PLAIN.fullmatch(unfolded):
+    is_to_spell = (
+        spelling.is_built
+        and structure in (ADDRESSES, TEXT)
+        and _has_long_words(unfolded)
+    )
+    if _PLAIN.fullmatch(unfolded) and not is_to_spell:
         refolded = fold(name, words_of(unfolded))
         if _can_travel(refolded, utf8=False):
             return refolded
     return _by_structure(name, structure, meaning, spelling)
+
+
+def _is_to_fold(text: str) -> bool:
+    """Whether what a program has put there is one long line, or has a blank one."""
+    if "\r" in text:
+        return _BLANK_LINE.search(text) is not None
+    return len(text) > MAX_SHORT_LINE
 
 
 def _can_travel(text: str, *, utf8: bool) -> bool:
@@ -204,6 +224,8 @@ def _object(name: str, value: Any, spelling: Spelling) -> str:
     ):
         return f"{name}: {text}"
     structure, meaning = meaning_of(name, value)
+    if not meaning and is_absent(value):
+        return ""
     policys = _by_policy(name, value, spelling, structure, meaning)
     if policys is not None:
         return policys
@@ -304,7 +326,11 @@ def _has_good_words(
 ) -> bool:
     if structure is TEXT and name.lower() not in _FOR_PEOPLE and is_clear(meaning):
         return False
-    return all(len(match[0]) <= MOST for match in ENCODED_WORD.finditer(written))
+    return not _has_long_words(written)
+
+
+def _has_long_words(text: str) -> bool:
+    return any(len(match[0]) > MOST for match in ENCODED_WORD.finditer(text))
 
 
 def _is_sound(entries: Iterable[Any]) -> bool:

@@ -62,6 +62,7 @@ def read_parameters(text: str) -> Parameterised:
     value = _COMMENT.sub("", value)
     whole: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
+    order: dict[str, None] = {}
     at = 0
     while at < len(rest):
         match = _PARAMETER.match(rest, at)
@@ -75,13 +76,13 @@ def read_parameters(text: str) -> Parameterised:
             continue
         name, number, is_extended = section.groups()
         name = name.lower()
+        order[name] = None
         if number is None and not is_extended:
             whole.setdefault(name, from_raw(text))
         else:
             sections.setdefault(name, {}).setdefault(
                 int(number or 0), (text, bool(is_extended))
             )
-    order = dict.fromkeys([*whole, *sections])
     decoded = {name: _joined(parts) for name, parts in sections.items()}
     return Parameterised(
         value.strip(" \t\r\n").lower(),

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ..exceptions import SMTPArgumentError
 from .canonical import LINE_END, MAX_LINE, find_long_line
+from .fieldvalues import faults_of_objects
 from .folding import fold
 from .headers import Spelling, header_block
 from .mimeparameters import parameter_pieces, read_parameters
@@ -98,13 +99,9 @@ def write_message(
             message cannot be written.
     """
     is_8bit_ok = is_8bit_ok and message.policy.cte_type == "8bit"
-    try:
+    with faults_of_objects("written"):
         writer = _Writer(utf8=utf8, is_8bit_ok=is_8bit_ok)
         return writer.write(message, _Context(message.policy), added)
-    except SMTPArgumentError:
-        raise
-    except Exception as exc:  # whatever a broken message makes the email package raise
-        raise SMTPArgumentError(f"the message cannot be written: {exc}") from exc
 
 
 def is_signed(message: AnyMessage) -> bool:
@@ -332,13 +329,17 @@ class _Writer:
         self, kind: str, payload: Any, fields: list[Field], context: _Context
     ) -> bytes:
         """Write content, encoded where its lines or its octets cannot travel."""
-        octets = octets_of_payload(kind, payload)
+        octets, is_new = octets_of_payload(
+            kind, payload, _value(fields, "content-type")
+        )
         value = _value(fields, "content-transfer-encoding")
         encoding = "7bit" if value is None else str(value).strip().lower()
         is_fit = encoding != "binary" and b"\0" not in octets
         is_fit = is_fit and (self._is_8bit_ok or octets.isascii())
         lines = LINE_END.sub(b"\n", octets) if b"\r" in octets else octets
         if is_fit and find_long_line(lines, line_end=b"\n") is None:
+            if is_new and encoding == "7bit" and not octets.isascii():
+                self._set_encoding(fields, "8bit")
             return lines.replace(b"\n", b"\r\n")
         if context.is_signed:
             raise _signed("octets or lines")
@@ -350,9 +351,12 @@ class _Writer:
         if encoding not in ("7bit", "8bit", "binary"):
             octets = decoded(octets, encoding)
         encoding, octets = encoded(octets, is_text=kind.startswith("text/"))
+        self._set_encoding(fields, encoding)
+        return octets.replace(b"\n", b"\r\n")
+
+    def _set_encoding(self, fields: list[Field], encoding: str) -> None:
         _replace(fields, "Content-Transfer-Encoding", encoding)
         self._encoded += 1
-        return octets.replace(b"\n", b"\r\n")
 
 
 def _without_bcc(fields: list[Field]) -> list[Field]:

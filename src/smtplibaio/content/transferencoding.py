@@ -3,7 +3,8 @@
 Rules:
 
 1. A payload is octets, or text in which octets beyond ASCII are surrogates, as the
-   `email` package keeps them. Text that nobody has encoded is an error.
+   `email` package keeps them. Text that nobody has encoded is encoded in the charset
+   that its part names; where it names none, such text is an error.
 2. Text that is encoded anew is quoted-printable where that is not longer than base64.
 """
 
@@ -11,28 +12,43 @@ from __future__ import annotations
 
 import base64
 import quopri
+from contextlib import suppress
 from email.message import Message
 from typing import Any
 
 from ..exceptions import SMTPArgumentError
 from .canonical import LINE_END
+from .mimeparameters import read_parameters
 
 __all__ = ["decoded", "encoded", "octets_of_payload"]
 
 
-def octets_of_payload(kind: str, payload: Any) -> bytes:
-    """Give the payload of a part as it stands."""
+def octets_of_payload(kind: str, payload: Any, content_type: Any) -> tuple[bytes, bool]:
+    """Give the payload of a part as it stands.
+
+    Args:
+        kind: What the part is called in an error.
+        payload: Octets or text.
+        content_type: The field of the part, for its charset.
+
+    Returns:
+        The octets, and whether nobody had encoded them before.
+    """
     if isinstance(payload, (bytes, bytearray)):
-        return bytes(payload)
+        return bytes(payload), False
     if not isinstance(payload, str):
         raise SMTPArgumentError(
             f"a {kind} part has a payload of the type {type(payload).__name__}"
         )
     try:
-        return payload.encode("ascii", "surrogateescape")
+        return payload.encode("ascii", "surrogateescape"), False
     except UnicodeEncodeError as exc:
+        charset = read_parameters(str(content_type)).get("charset") or ""
+        with suppress(LookupError, ValueError):
+            return payload.encode(charset), True
         raise SMTPArgumentError(
-            f"a {kind} part has text that is not encoded; say its charset"
+            f"a {kind} part has text that is not encoded; name a charset that has all "
+            "of its characters in Content-Type"
         ) from exc
 
 
