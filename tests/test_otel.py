@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import ssl
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -357,3 +359,14 @@ async def test_a_listener_that_raises_does_not_disturb_the_pool() -> None:
         assert len(server.messages) == 1
     loop.set_exception_handler(handler)
     assert {type(c["exception"]) for c in complaints} == {ZeroDivisionError}
+
+
+def test_without_the_extra_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(
+        ModuleNotFoundError,
+        match=r"needs opentelemetry-api: pip install 'smtplibaio\[otel\]'",
+    ):
+        importlib.reload(otel)

@@ -46,7 +46,13 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import NamedTuple
 
-from opentelemetry import metrics, trace
+try:
+    from opentelemetry import metrics, trace
+except ModuleNotFoundError as exc:
+    raise ModuleNotFoundError(
+        "smtplibaio.otel needs opentelemetry-api: pip install 'smtplibaio[otel]'",
+        name=exc.name,
+    ) from exc
 
 from .events import (
     Closed,

@@ -43,7 +43,9 @@ COMMANDS = [
 TOOLS = {
     ". venv/bin/activate",
     ".ci/run",
-    "apt-get install postfix libsasl2-modules sasl2-bin dovecot-core",
+    "apt-get install dovecot-core dovecot-submissiond dovecot-lmtpd microsocks",
+    "apt-get install postfix libsasl2-modules sasl2-bin",
+    "cd dist/smtplibaio-*/",
     "coverage combine",
     "coverage report",
     "coverage run -m pytest",
@@ -53,6 +55,7 @@ TOOLS = {
     "ruff check .",
     "ruff format .",
     "sphinx-build -W docs docs/_build",
+    "tar -xzf dist/smtplibaio-*.tar.gz -C dist",
 }
 
 
@@ -68,7 +71,8 @@ def test_a_command_is_one_that_can_work(command: str) -> None:
             check_module(module, arguments)
         case ["python", script, *arguments]:
             assert (ROOT / script).exists()
-            assert all((ROOT / path).exists() for path in arguments)
+            for path in arguments:  # dist/ is what `python -m build` makes
+                assert (ROOT / path).exists() or path.startswith("dist/"), path
         case ["smtplibaio", *arguments]:
             check_cli(arguments)
         case other if " ".join(other) not in TOOLS:
@@ -78,7 +82,7 @@ def test_a_command_is_one_that_can_work(command: str) -> None:
 def check_pip(arguments: list[str]) -> None:
     """Only what exists: extras of this package, and packages with the right name."""
     for argument in arguments:
-        assert argument in {"-e", "dkimpy", "httpx2", "."} or re.match(
+        assert argument in {"-e", "build", "dkimpy", "httpx2", "."} or re.match(
             r"(\.|smtplibaio)(\[|>=3)", argument
         ), argument
         if extras := re.search(r"\[(.+)\]", argument):
@@ -91,7 +95,7 @@ def check_module(module: str, arguments: list[str]) -> None:
     elif module in {"tests.oracle", "benchmarks"}:
         assert (ROOT / module.replace(".", "/") / "__main__.py").exists(), module
     else:
-        assert module in {"pytest", "venv", "asyncio"}, module
+        assert module in {"asyncio", "build", "pytest", "venv"}, module
 
 
 def check_cli(arguments: list[str]) -> None:
