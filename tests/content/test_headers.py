@@ -341,6 +341,27 @@ def test_what_is_signed_is_not_spelt_anew(name: str) -> None:
         source(name, "caf\udce9", is_signed=True, utf8=True)
 
 
+@pytest.mark.parametrize("utf8", [False, True])
+def test_text_that_is_signed_leaves_as_as_bytes_writes_it_or_not_at_all(
+    utf8: bool,
+) -> None:
+    """G07: for these are the octets that a program has signed."""
+    made = {"utf8": utf8, "is_built": True, "is_signed": True}
+    assert source("Subject", "café", **made) == "Subject: =?utf-8?b?Y2Fmw6k=?="
+    for name, value in (
+        ("From", "Jörg <a@x.example>"),  # as_bytes() encodes the address, too
+        ("In-Reply-To", f"<{'r' * 90}ö@x.example>"),
+    ):
+        with pytest.raises(SMTPArgumentError, match=rf"{name} is signed.*as_bytes"):
+            source(name, value, **made)
+    with pytest.raises(SMTPArgumentError, match=r"signed.*send the message as octets"):
+        source("Subject", "café", utf8=utf8, is_signed=True)
+    message = EmailMessage()
+    message["Subject"] = "café"
+    spelling = Spelling(policy.default, utf8=utf8, is_signed=True)
+    assert header_block(message.raw_items(), spelling).isascii()
+
+
 def test_blanks_behind_the_colon_that_are_signed_are_not_guessed() -> None:
     with pytest.raises(SMTPArgumentError, match="field To is signed"):
         source("To", "\n a@x.example", is_signed=True, is_exact=True)

@@ -1,21 +1,21 @@
 """Real-world messages, from where they are: CPython's test data and sdists of PyPI.
 
 CPython brings some forty. Three hundred more come with the sdists of libraries that
-read mail; they are read from there and not copied in::
-
-    pip download --no-deps --no-binary :all: -d corpus authheaders django-mailbox \
-        dkimpy flufl.bounce hyperkitty lamson mail-parser mailman salmon-mail talon
-    SMTPLIBAIO_CORPUS=corpus pytest tests/servers/test_corpus.py
+read mail. They are read from there and not copied in; `.ci/run` downloads the sdists.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import sysconfig
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from real_servers import CACHE
+
+#: Where the sdists are.
+SDISTS = CACHE / "corpus"
 
 CPYTHON = Path(sysconfig.get_path("stdlib")) / "test" / "test_email" / "data"
 
@@ -41,8 +41,7 @@ def _files() -> Iterator[tuple[str, bytes]]:
         for path in sorted(CPYTHON.iterdir()):
             if path.is_file():
                 yield f"cpython/{path.name}", path.read_bytes()
-    folder = os.environ.get("SMTPLIBAIO_CORPUS")
-    for sdist in sorted(Path(folder).glob("*.tar.gz")) if folder else ():
+    for sdist in sorted(SDISTS.glob("*.tar.gz")):
         with tarfile.open(sdist) as archive:
             for member in archive:
                 file = archive.extractfile(member)

@@ -64,6 +64,10 @@ _SIGNATURES = frozenset(
     }
 )
 
+_SIGNED_OTHERWISE = (
+    "is signed, and as_bytes() writes it in a way that does not say what it should"
+)
+
 
 class UTF8NeededError(SMTPArgumentError):
     """A field that only SMTPUTF8 can carry."""
@@ -148,27 +152,38 @@ def _source(name: str, source: str, spelling: Spelling) -> str:
             "blanks; send the message as octets",
         )
     text = f"{name}:{'' if text.startswith(chr(13)) else ' '}{text}"
-    can_travel = _can_travel(text, utf8=spelling.utf8)
-    if can_travel and not (spelling.is_built and _is_to_fold(text)):
+    # What is signed are octets. Those of characters are not known: as_bytes() encodes
+    # them, and a program that has read them from a text has decoded them.
+    is_to_fold = spelling.is_built and _is_to_fold(text)
+    is_known = not spelling.is_signed or source.isascii() or _has_octets(source)
+    if is_known and not is_to_fold and _can_travel(text, utf8=spelling.utf8):
         return text
-    unfolded = unfold(source)
-    structure, meaning = meaning_of(name, unfolded)
-    if not _SURROGATE.search(source):
+    structure, meaning = meaning_of(name, unfold(source))
+    if not _has_octets(source) and (spelling.is_built or not spelling.is_signed):
         policys = _by_policy(name, source, spelling, structure, meaning)
-        if policys is not None and (spelling.is_built or not spelling.is_signed):
+        if policys is not None:
             return policys
     if spelling.is_signed and name.lower() not in _SIGNATURES:
-        raise _refuse_signed(name, text)
-    is_to_spell = (
-        spelling.is_built
-        and structure in (ADDRESSES, TEXT)
-        and _has_long_words(unfolded)
-    )
-    if _PLAIN.fullmatch(unfolded) and not is_to_spell:
-        refolded = fold(name, words_of(unfolded))
-        if _can_travel(refolded, utf8=False):
-            return refolded
-    return _by_structure(name, structure, meaning, spelling)
+        raise _refuse_signed(name, text, spelling)
+    refolded = _refolded(name, unfold(source), structure, spelling)
+    return refolded or _by_structure(name, structure, meaning, spelling)
+
+
+def _refolded(
+    name: str, unfolded: str, structure: Structure, spelling: Spelling
+) -> str | None:
+    """Fold a field whose words can stay; None where they cannot."""
+    is_prose = structure in (ADDRESSES, TEXT)
+    if not _PLAIN.fullmatch(unfolded) or (
+        spelling.is_built and is_prose and _has_long_words(unfolded)
+    ):
+        return None
+    text = fold(name, words_of(unfolded))
+    return text if _can_travel(text, utf8=False) else None
+
+
+def _has_octets(source: str) -> bool:
+    return _SURROGATE.search(source) is not None
 
 
 def _is_to_fold(text: str) -> bool:
@@ -195,7 +210,15 @@ def _has_long_line(text: str) -> bool:
     return any(len(line.encode("utf-8")) > MAX_LINE for line in text.split("\r\n"))
 
 
-def _refuse_signed(name: str, text: str) -> SMTPArgumentError:
+def _refuse_signed(name: str, text: str, spelling: Spelling) -> SMTPArgumentError:
+    if spelling.is_built and not _has_octets(text):
+        return fault(name, _SIGNED_OTHERWISE)
+    if not text.isascii() and not _has_octets(text):
+        return fault(
+            name,
+            "is signed, and a text beyond ASCII does not say what octets were signed; "
+            "send the message as octets",
+        )
     if _can_travel(text, utf8=True):
         return UTF8NeededError(
             f"the field {name} is signed and has octets beyond ASCII, which only "
@@ -230,11 +253,7 @@ def _object(name: str, value: Any, spelling: Spelling) -> str:
     if policys is not None:
         return policys
     if spelling.is_signed and name.lower() not in _SIGNATURES:
-        raise fault(
-            name,
-            "is signed, and as_bytes() writes it in a way that does not say what it "
-            "should",
-        )
+        raise fault(name, _SIGNED_OTHERWISE)
     return _by_structure(name, structure, meaning, spelling)
 
 
@@ -243,7 +262,7 @@ def _by_policy(
 ) -> str | None:
     """Have the policy of the message spell a field; None where it does not do well."""
     policy = spelling.policy
-    if spelling.utf8 and not getattr(policy, "utf8", False):
+    if spelling.utf8 and not (spelling.is_signed or getattr(policy, "utf8", False)):
         return None
     try:
         folded = policy.fold(name, value)
@@ -309,7 +328,8 @@ def _is_right(
     ):
         return False
     written = text[len(name) + 1 :].replace("\r\n", "")
-    if "=?" in written and not _has_good_words(name, written, structure, meaning):
+    is_to_judge = "=?" in written and not spelling.is_signed
+    if is_to_judge and not _has_good_words(name, written, structure, meaning):
         return False
     try:
         read = structure.read(written)
