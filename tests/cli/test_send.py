@@ -101,12 +101,20 @@ def test_a_message_comes_from_stdin(
     assert subjects(server) == ["7"]
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
 def test_the_text_comes_from_stdin(
-    server: SMTPServer, monkeypatch: pytest.MonkeyPatch
+    server: SMTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_terminal: bool,
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("typed\n"))
+    stdin = io.StringIO("typed\n")
+    monkeypatch.setattr(stdin, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stdin", stdin)
     assert send(server, *ENVELOPE, "--text", "-") == 0
     assert server.messages[0].message.get_content().strip() == "typed"
+    is_invited = "Reading the text from the terminal" in capsys.readouterr().err
+    assert is_invited == is_terminal
 
 
 def test_the_server_and_the_password_come_from_the_environment(
@@ -401,9 +409,10 @@ def test_a_mistake_in_the_program_is_not_hidden(
         (["1.eml", "--subject", "x"], "--subject makes a message, and FILE is another"),
         (["--text", "x"], "--text makes a message, which needs --from and --to"),
         (["--to", "b@y.example", "1.eml"], "--to takes 1.eml: write FILE in front"),
-        (["1.eml", "--window", "0"], "--window: invalid number value: '0'"),
-        (["1.eml", "--rate", "0"], "--rate: invalid number value: '0'"),
-        (["1.eml", "--rate", "2", "--pool", "x"], "--pool: invalid number value: 'x'"),
+        (["1.eml", "--window", "0"], "--window: 0 is not a whole number above 0"),
+        (["1.eml", "--rate", "0"], "--rate: 0 is not a number above 0"),
+        (["1.eml", "--rate", "fast"], "--rate: fast is not a number above 0"),
+        (["1.eml", "--pool", "x"], "--pool: x is not a whole number above 0"),
         (["1.eml", "--journal", "1.eml"], "the file 1.eml exists"),
         (["1.eml", "--resume", "1.eml"], "1.eml is not a journal"),
         (["1.eml", "--journal", "a", "--resume", "b"], "give no --journal"),

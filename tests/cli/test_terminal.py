@@ -148,6 +148,17 @@ def test_ctrl_c_twice_ends_the_run_and_says_what_is_unknown(
     assert len(subjects) >= 18
 
 
+def test_ctrl_c_before_the_first_mail_leaves_no_traceback(
+    terminal: Callable[..., Terminal],
+) -> None:
+    shell = terminal("send", "--url", "smtp://127.0.0.1:1")
+    shell.read_until("Reading a message from the terminal")
+    shell.process.send_signal(signal.SIGINT)
+    assert shell.finish() == 130
+    assert "Stopped." in shell.shown
+    assert "Traceback" not in shell.shown
+
+
 def test_a_run_that_was_killed_can_be_gone_on_with(
     terminal: Callable[..., Terminal], outbox: str
 ) -> None:

@@ -442,7 +442,9 @@ async def test_a_port_that_waits_for_tls_is_told_from_one_that_is_silent(
     asyncio.get_running_loop().set_debug(False)
     async with serve("S: 220 hi", tls=server_tls, implicit_tls=True) as server:
         client = SMTP(server.host, server.port, timeout=0.2)
-        with pytest.raises(SMTPTLSError, match="use SMTP_SSL") as caught:
+        with pytest.raises(
+            SMTPTLSError, match="greet: the server waits for TLS"
+        ) as caught:
             await client.connect()
     assert isinstance(caught.value.__cause__, ssl.SSLError)
     assert isinstance(caught.value.__context__, SMTPTimeoutError)

@@ -25,6 +25,10 @@ __all__ = ["BarDisplay"]
 #: How the words of each status look; NO_COLOR takes the colours away.
 _STYLES = {"accepted": "green", "partial": "yellow", "refused": "red"}
 
+#: Columns of a bar. Of 80 columns some stay empty: the "^C" that a terminal shows would
+#: otherwise begin a new line, and rich could not find the bars again.
+_WIDTH = 20
+
 
 class _Amount(ProgressColumn):
     """How much is done, and how much a second: of mails, or of octets."""
@@ -48,8 +52,8 @@ class BarDisplay(Display):
         super().__init__(errors)
         self._progress = Progress(
             TextColumn("{task.description:>6}"),
-            BarColumn(),
-            _Amount(),
+            BarColumn(bar_width=_WIDTH),
+            _Amount(table_column=Column(no_wrap=True)),
             TimeRemainingColumn(),
             console=Console(file=errors, highlight=False),
         )

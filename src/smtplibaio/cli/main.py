@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from .probe import add_probe
+from .reports import ExitStatus
 from .send import add_send
 
 __all__ = ["main"]
@@ -16,17 +17,21 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give the exit status."""
     parser = argparse.ArgumentParser(
-        prog="smtplibaio", description="Send mail, and look at what a server is."
+        prog="smtplibaio", description="Send mail, and examine mail servers."
     )
     subparsers = parser.add_subparsers(required=True, metavar="command")
     add_send(subparsers)
     add_probe(subparsers)
     demo = subparsers.add_parser(
-        "demo", help="send a message to a server of our own, and show what was said"
+        "demo", help="start a server, send it a message, and show the conversation"
     )
     demo.set_defaults(run=_demo)
     parsed = parser.parse_args(arguments)
-    return int(parsed.run(parsed))
+    try:
+        return int(parsed.run(parsed))
+    except KeyboardInterrupt:  # while mails are sent, `deliver` takes care of it
+        print("Stopped.", file=sys.stderr)
+        return ExitStatus.INTERRUPTED
 
 
 def _demo(_: argparse.Namespace) -> int:

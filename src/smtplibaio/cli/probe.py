@@ -66,10 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
         target = Target.of(arguments.url, os.environ)
     except SMTPArgumentError as exc:
         arguments.fail(str(exc))
-    try:
-        found = asyncio.run(probe(target))
-    except KeyboardInterrupt:
-        return ExitStatus.INTERRUPTED
+    found = asyncio.run(probe(target))
     now = datetime.now(UTC)
     verdicts = verdicts_of(found, now)
     if arguments.json:

@@ -96,19 +96,17 @@ def add_send(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
+    with suppress(ValueError):
+        if (number := int(text)) > 0:
+            return number
+    raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
 
 
 def _rate(text: str) -> float:
-    if not 0 < (number := float(text)) < float("inf"):
-        raise ValueError
-    return number
-
-
-_positive.__name__ = "number"  # argparse says "invalid number value"
-_rate.__name__ = "number"
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < float("inf"):
+            return number
+    raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -175,7 +173,10 @@ def _letters(arguments: argparse.Namespace) -> list[Letter]:
     if made and not (arguments.sender and arguments.to):
         raise ValueError(f"{made[0]} makes a message, which needs --from and --to")
     if made:
-        text = sys.stdin.read() if arguments.text == "-" else arguments.text
+        text = arguments.text
+        if text == "-":
+            _invite("the text")
+            text = sys.stdin.read()
         return [
             composed(
                 arguments.sender,
@@ -194,8 +195,19 @@ def _letters(arguments: argparse.Namespace) -> list[Letter]:
 
 def _named(name: str) -> Iterable[Letter]:
     if name == "-":
+        _invite("a message")
         return letters_of_stream(sys.stdin.buffer, "stdin")
     return letters_in(Path(name))
+
+
+def _invite(what: str) -> None:
+    """Say that stdin is read, where somebody has to type it."""
+    if sys.stdin.isatty():
+        print(
+            f"Reading {what} from the terminal. Press Ctrl-D at its end (on Windows "
+            "Ctrl-Z and Enter).",
+            file=sys.stderr,
+        )
 
 
 def _journal(arguments: argparse.Namespace) -> Journal:

@@ -281,7 +281,7 @@ class Connection:
             return late
         finally:
             protocol.end(late)
-        waits = ssl.SSLError("the server waits for TLS")
+        waits = ssl.SSLError(1, "the server waits for TLS")
         return tls_error(f"{protocol.peer} does not greet", waits)
 
     # Closing

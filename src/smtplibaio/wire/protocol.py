@@ -67,8 +67,8 @@ _TELLING = frozenset({421, 220})
 
 #: What to try where a server does not greet, or closes the connection before that.
 _NO_GREETING = (
-    "; if it waits for TLS from the first octet on, as port 465 does, use SMTP_SSL or "
-    "tls=True"
+    "; if it waits for TLS from the first octet on, as port 465 does, use SMTP_SSL, "
+    "or smtps:// in a URL"
 )
 
 

@@ -38,7 +38,7 @@ set_ciphers("DEFAULT@SECLEVEL=1") on a context of your own, and pass that"""
 #: What to do, by a part of what OpenSSL says; the first that fits is told.
 _ADVICE = {
     "waits for TLS": """\
-this port speaks TLS from the first octet on: use SMTP_SSL""",
+this port speaks TLS from the first octet on: use SMTP_SSL, or smtps:// in a URL""",
     "WRONG_VERSION_NUMBER": _NO_TLS,
     "RECORD LAYER FAILURE": _NO_TLS,  # OpenSSL 3.2 and later
     "HTTP_REQUEST": _NO_TLS,
