@@ -25,8 +25,9 @@ nitpicky = False
 # A literal block is a figure; code has a directive that names its language.
 highlight_language = "none"
 
-# What stands between single backquotes in a docstring is code.
-default_role = "code"
+# What stands between single backquotes in a docstring is code, and a link if it names
+# something of this reference.
+default_role = "py:obj"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

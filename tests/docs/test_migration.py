@@ -62,7 +62,16 @@ def of_smtplib() -> Iterator[str]:
 def of_aiosmtplib() -> Iterator[str]:
     yield from aiosmtplib.__all__
     yield from (f"SMTP({name}=)" for name in parameters(aiosmtplib.SMTP))
-    yield from (f"SMTP.{name}" for name in public(aiosmtplib.SMTP))
+    made = {name for name in vars(aiosmtplib.SMTP()) if not name.startswith("_")}
+    yield from (f"SMTP.{name}" for name in public(aiosmtplib.SMTP) | made)
+    for exc, names in {
+        aiosmtplib.SMTPResponseException(550, "no"): {"code", "message"},
+        aiosmtplib.SMTPSenderRefused(550, "no", "a@x.example"): {"sender"},
+        aiosmtplib.SMTPRecipientRefused(550, "no", "b@y.example"): {"recipient"},
+        aiosmtplib.SMTPRecipientsRefused([]): {"recipients"},
+    }.items():
+        assert names <= vars(exc).keys()
+        yield from (f"{type(exc).__name__}.{name}" for name in names)
 
 
 def of_smtplibaio_2() -> Iterator[str]:
