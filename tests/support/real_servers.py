@@ -8,6 +8,7 @@ dovecot-core, and root, as Postfix does.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -223,12 +224,16 @@ def dovecot_submission(
         process.wait(20)
 
 
+#: Debian installs Exim instead of Postfix, not beside it; `.ci/run` unpacks it.
+_EXIM = shutil.which("exim4", path=f"{PATH}:{CACHE}/exim/usr/sbin") or ""
+
+
 def is_exim_missing() -> str:
     """Say why Exim cannot run; "" where it can."""
-    if shutil.which("exim4", path=PATH) is None:
-        return (
-            "exim4 is not installed (Debian has it instead of Postfix, not beside it)"
-        )
+    if not _EXIM:
+        return f"not unpacked: exim4-daemon-light, in {CACHE}/exim (see .ci/run)"
+    if not any(user.pw_name == "Debian-exim" for user in pwd.getpwall()):
+        return "there is no user Debian-exim (see .ci/run)"
     return "" if os.geteuid() == 0 else "Exim starts as root only"
 
 
@@ -277,7 +282,7 @@ def exim(home: Path, certificate: trustme.LeafCert, more: str = "") -> Iterator[
         """)
     )
     process = subprocess.Popen(
-        ["exim4", "-C", str(configuration), "-bdf"],
+        [_EXIM, "-C", str(configuration), "-bdf"],
         env={**os.environ, "PATH": PATH},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
