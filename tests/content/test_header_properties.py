@@ -10,7 +10,7 @@ import email
 import re
 from email import policy
 from email.headerregistry import Address, Group
-from email.message import EmailMessage, Message
+from email.message import EmailMessage
 from email.mime.text import MIMEText
 from email.policy import Policy
 from typing import Any
@@ -18,24 +18,7 @@ from typing import Any
 from fast_mail_parser import parse_email
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
-from smtplibaio import SMTPArgumentError, SMTPCommandNotSupportedError
-from smtplibaio.content.email import fit
-from smtplibaio.content.forms import Content
-from smtplibaio.grammar.addresses import to_a_labels
-
-SERVERS: list[dict[str, Any]] = [
-    {},
-    {"8BITMIME": ()},
-    {"8BITMIME": (), "SMTPUTF8": ()},
-]
-POLICIES: list[Policy[Any]] = [
-    policy.default,
-    policy.SMTP,
-    policy.SMTPUTF8,
-    policy.HTTP,
-    policy.SMTP.clone(cte_type="7bit", max_line_length=50),
-]
+from servers_and_policies import POLICIES, SERVERS, in_ascii, one_space, sent
 
 #: What has broken writers of mail before, and the rest of Unicode.
 CHARACTERS = st.sampled_from(
@@ -95,39 +78,8 @@ def spelt(item: Address | Group) -> str:
     return f"{name if name.strip(' ') else ''}<{local_part}@{item.domain}>"
 
 
-def sent(message: Message, server: dict[str, Any]) -> bytes | None:
-    """Give what leaves; None where it is refused, as documented."""
-    before = list(message.raw_items())
-    try:
-        content = fit(message, server).content
-    except (SMTPArgumentError, SMTPCommandNotSupportedError):
-        return None
-    finally:
-        assert list(message.raw_items()) == before
-    assert isinstance(content, Content)
-    octets = b"".join(content.blocks())
-    head = re.split(rb"(?:^|\r\n)\r\n", octets, maxsplit=1)[0]
-    assert not re.search(rb"\r(?!\n)|(?<!\r)\n", octets)
-    assert re.fullmatch(rb"[\t\r\n -~\x80-\xff]*", head)
-    assert max(map(len, octets.split(b"\r\n"))) <= 998
-    assert "SMTPUTF8" in server or head.isascii()
-    assert "8BITMIME" in server or octets.isascii()
-    assert all(
-        re.match(rb"[!-9;-~]+:|[ \t]+[^ \t]", line) for line in head.splitlines()
-    )
-    return octets
-
-
-def one_space(text: str) -> str:
-    return re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
-
-
 def no_space(text: str) -> str:
     return "".join(text.split())
-
-
-def in_ascii(domain: str) -> str:
-    return domain if domain.isascii() else to_a_labels(domain)
 
 
 def in_parts(address: str) -> tuple[str, str]:

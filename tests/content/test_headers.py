@@ -197,6 +197,24 @@ def test_a_value_of_a_program_has_no_blank_line() -> None:
     assert source("X", "a\n \n b") == "X: a\r\n \r\n b"  # that of a parser
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("=?x-own?q?a?= b \udcfc", "=?x-own?q?a?= b =?utf-8?q?=C3=BC?="),
+        ("=?utf-8?q?=C3?= =?utf-8?q?=BC?= \udcfc c",
+         "=?utf-8?q?=C3?= =?utf-8?q?=BC?= =?utf-8?q?_=C3=BC?= c"),
+        ("a=?utf-8?q?b?=c d\udcfc  e\udcfc =?utf-8?q?f?=",
+         "a=?utf-8?q?b?=c =?utf-8?b?ZMO8ICBlw7wg?= =?utf-8?q?f?="),
+        ("=?utf-8?q?" + "a" * 90 + "?= \udcfc", "a" * 90 + " =?utf-8?q?=C3=BC?="),
+    ],
+)  # fmt: skip
+def test_encoded_words_stay_where_others_are_spelt_anew(
+    value: str, expected: str
+) -> None:
+    """G08: others may know the charset, or read what stands in the midst of a word."""
+    assert source("Subject", value).replace("\r\n", "") == f"Subject: {expected}"
+
+
 def test_a_parameter_beyond_ascii_keeps_what_stands_behind_it() -> None:
     """G08."""
     value = "text/plain; name=Gr\udcf6\udcdfe und mehr.txt; charset=utf-8"

@@ -31,7 +31,7 @@ from .fieldvalues import (
     unfold,
 )
 from .folding import MAX_SHORT_LINE, Piece, Run, fold, words_of
-from .structures import ADDRESSES, TEXT, Structure
+from .structures import ADDRESSES, TEXT, Structure, mended_text
 
 __all__ = ["Spelling", "UTF8NeededError", "header_block"]
 
@@ -165,21 +165,22 @@ def _source(name: str, source: str, spelling: Spelling) -> str:
             return policys
     if spelling.is_signed and name.lower() not in _SIGNATURES:
         raise _refuse_signed(name, text, spelling)
-    refolded = _refolded(name, unfold(source), structure, spelling)
-    return refolded or _by_structure(name, structure, meaning, spelling)
+    mended = _by_words(name, unfold(source), structure, spelling)
+    if mended is not None and _is_right(name, mended, structure, meaning, spelling):
+        return mended
+    return _by_structure(name, structure, meaning, spelling)
 
 
-def _refolded(
+def _by_words(
     name: str, unfolded: str, structure: Structure, spelling: Spelling
 ) -> str | None:
-    """Fold a field whose words can stay; None where they cannot."""
+    """Write a field whose words can stay; None where they cannot."""
     is_prose = structure in (ADDRESSES, TEXT)
-    if not _PLAIN.fullmatch(unfolded) or (
-        spelling.is_built and is_prose and _has_long_words(unfolded)
-    ):
+    if spelling.is_built and is_prose and _has_long_words(unfolded):
         return None
-    text = fold(name, words_of(unfolded))
-    return text if _can_travel(text, utf8=False) else None
+    if _PLAIN.fullmatch(unfolded):
+        return fold(name, words_of(unfolded))
+    return fold(name, mended_text(unfolded)) if structure is TEXT else None
 
 
 def _has_octets(source: str) -> bool:

@@ -36,10 +36,12 @@ __all__ = [
     "TEXT",
     "TOKENS",
     "Structure",
+    "mended_text",
     "structure_of",
 ]
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
+_PRINTABLE = re.compile(r"[!-~]+")
 _IDENTIFIER = re.compile(r"(<[^<>]*>)")
 _COMMENT = re.compile(r"(\([^()]*\))")
 #: A host name beyond ASCII, alone or behind an "@", but not in the path of a URL.
@@ -93,6 +95,31 @@ def _spell_text(text: str, utf8: bool) -> list[Piece]:
             pieces[-1] = pieces[-1]._replace(word=run)
         else:
             pieces.append(Piece(blank, Run(str(word))))
+    return pieces
+
+
+def mended_text(source: str) -> list[Piece]:
+    """Spell text that was read: only words that cannot travel are encoded.
+
+    An encoded word stays as it is, for others may know its charset; and so does what
+    only looks like one, for others may read it.
+
+    Args:
+        source: Unfolded; octets beyond ASCII may be surrogates.
+    """
+    pieces: list[Piece] = []
+    for blank, word in words_of(from_raw(source)):
+        text = str(word)
+        before = pieces[-1].word if pieces else ""
+        if _PRINTABLE.fullmatch(text):
+            if isinstance(before, Run) and text.startswith("=?"):
+                pieces[-1] = Piece(pieces[-1].blank, Run(before.text + blank))
+            pieces.append(Piece(blank, text))
+        elif isinstance(before, Run):
+            pieces[-1] = Piece(pieces[-1].blank, Run(before.text + blank + text))
+        else:
+            is_behind = before.endswith("?=")  # between them white space is no text
+            pieces.append(Piece(blank, Run(blank + text if is_behind else text)))
     return pieces
 
 
