@@ -51,6 +51,7 @@ TOOLS = {
     "coverage run -m pytest",
     "mutmut results",
     "mutmut run",
+    "mutmut run smtplibaio.grammar.replies.*",
     "mypy",
     "ruff check .",
     "ruff format .",

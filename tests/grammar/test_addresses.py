@@ -313,6 +313,7 @@ def test_what_is_no_text_is_refused(value: object) -> None:
             'need double quotes, as "a b"@c; a name stands before angle brackets',
         ),
         ("a..b@c", 'need double quotes, as "a..b"@c;'),
+        ("X Y@c", 'need double quotes, as "X Y"@c;'),
         ('"a"b@c', "not valid: pass one address"),
         ('"\x1b"@c', r"""'"\x1b"@c' has U+001B at index 1"""),
         ("a@b\n", "has U+000A at index 3"),
@@ -320,7 +321,7 @@ def test_what_is_no_text_is_refused(value: object) -> None:
         ("a@[1]", "has an address literal that is not valid"),
         ("a@[1", "has a domain that is not valid"),
         ("a@1]", "has a domain that is not valid"),
-        ("a@b..c", "has a domain that is not valid"),
+        ("a@b..c", "has a domain that is not valid: pass one address"),
         ("a@-\u00e9", "has a domain that IDNA refuses: Label must not start"),
     ],
 )

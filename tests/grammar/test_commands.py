@@ -83,6 +83,7 @@ gates = pytest.mark.parametrize("gate", OPEN_GATES.values(), ids=OPEN_GATES.keys
         (lambda: commands.bdat(86, is_last=True), b"BDAT 86 LAST\r\n"),
         (lambda: commands.bdat(10**12, is_last=False), b"BDAT 1000000000000\r\n"),
         (commands.noop, b"NOOP\r\n"),
+        (lambda: commands.noop(""), b"NOOP\r\n"),
         (lambda: commands.noop("still here"), b"NOOP still here\r\n"),
         (commands.help_, b"HELP\r\n"),
         (lambda: commands.help_("MAIL"), b"HELP MAIL\r\n"),
@@ -328,6 +329,16 @@ def test_any_other_name_is_refused(name: Any) -> None:
     for spell in (commands.client_name, commands.ehlo, commands.helo):
         with pytest.raises(SMTPArgumentError, match="the client's name is a domain"):
             spell(name)
+
+
+def test_the_error_for_a_name_tells_which_names_there_are() -> None:
+    with pytest.raises(SMTPArgumentError) as caught:
+        commands.client_name("bücher.example")
+    assert str(caught.value) == (
+        "the client's name is a domain in ASCII (as A-labels where it is "
+        "international) or an address literal such as [192.0.2.1], not "
+        r"'b\xfccher.example'"
+    )
 
 
 def test_a_long_name_is_refused_in_no_time() -> None:

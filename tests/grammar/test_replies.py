@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import operator
 import pickle
 import tracemalloc
 from collections.abc import Iterable
@@ -186,6 +187,14 @@ def test_an_error_quotes_the_line_without_its_control_characters() -> None:
     assert error.endswith('x"...')
 
 
+def test_an_error_quotes_sixty_octets_at_most() -> None:
+    line = b"".join(b"%d," % number for number in range(40))
+    _, error = read([line[:60] + b"\r\n"])
+    assert error == f'not an SMTP reply: "{line[:60].decode()}"'
+    _, error = read([line[:61] + b"\r\n"])
+    assert error == f'not an SMTP reply: "{line[:60].decode()}"...'
+
+
 # Text
 
 
@@ -320,6 +329,15 @@ def test_a_line_has_a_bound(end: bytes) -> None:
     found, error = read_both(b"220 hi\r\n250 x" + text.encode() + end)
     assert found == [(220, "hi")]
     assert error == f"a reply line of more than {MAX_LINE} octets"
+
+
+def test_a_line_is_given_up_where_its_end_would_be_one_octet_too_much() -> None:
+    """D08: no more is held than a line may have."""
+    parser = ReplyParser()
+    assert parser.feed(b"250 " + b"x" * (MAX_LINE - 5)) == []
+    assert parser.fault is None
+    assert parser.feed(b"x") == []
+    assert str(parser.fault) == f"a reply line of more than {MAX_LINE} octets"
 
 
 def test_a_reply_has_a_bound_in_octets() -> None:
@@ -480,12 +498,30 @@ def test_the_replies_before_a_fault_are_given() -> None:
     assert parser.fault.__traceback__ is None  # H13
 
 
-def test_no_more_lines_are_remembered_than_are_usual() -> None:
-    for number in range(5 * USUAL_LINES):
-        assert read([b"250 queued as %d\r\n" % number])[1] is None
-    assert len(module._known) <= USUAL_LINES
-    assert read([b"250 " + b"x" * USUAL_LINE + b"\r\n"])[1] is None
-    assert max(map(len, module._known)) <= USUAL_LINE
+def is_remembered(line: bytes) -> bool:
+    """Return whether two replies of this line are one object."""
+    (first, second), _ = read([line + b"\n" + line + b"\n"])
+    return first is second
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"), [(USUAL_LINE, True), (USUAL_LINE + 1, False)]
+)
+def test_a_reply_of_one_usual_line_is_read_once(octets: int, expected: bool) -> None:
+    assert is_remembered(b"250 ok".ljust(octets, b"x")) is expected
+
+
+def test_no_more_lines_are_remembered_than_are_usual(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The most lines are all remembered; with one more they are all forgotten."""
+    monkeypatch.setattr(module, "_known", {})
+    lines = [b"250 queued as %d\r\n" % number for number in range(USUAL_LINES + 1)]
+    found, _ = read(lines[:-1])
+    again, _ = read(lines[:-1])
+    assert all(map(operator.is_, found, again))
+    read(lines[-1:])
+    assert len(module._known) == 1
 
 
 # Empty lines
@@ -662,6 +698,7 @@ def test_an_enhanced_status_is_three_numbers() -> None:
         pytest.param("2.0.0 Your Message accepted for delivery", None, id="a word"),
         pytest.param("ok 1700000000 qp 12345", None, id="another server"),
         pytest.param("queued as \u0664\u0662", None, id="not ASCII"),
+        pytest.param("queued as 4F2A01\u5b8c", "4F2A01", id="text of another script"),
         pytest.param("unqueued as 4F2A01", None, id="another word"),
         pytest.param("queued as ", None, id="nothing"),
         pytest.param("ok", None, id="ok"),

@@ -72,16 +72,20 @@ def check_content(content: Any, extensions: Extensions, limit: int | None) -> No
         (Address("B", "b", "y.example"), {"b@y.example": "b@y.example"}),
         ((Address("B", "b", "y.example"),), {"b@y.example": "b@y.example"}),
         ({"b@y.example": 1}, {"b@y.example": "b@y.example"}),
-        (iter(["b@y.example", "postmaster"]), None),
         (["b@bücher.example"], {"b@bücher.example": "b@xn--bcher-kva.example"}),
     ],
     ids=repr,
 )
-def test_recipients_are_one_or_several(recipients: Any, expected: Any) -> None:
-    expected = expected or {"b@y.example": "b@y.example", "postmaster": "postmaster"}
-    envelope = Envelope.of("a@x.example", recipients)
-    assert envelope.recipients == expected
-    assert list(envelope.recipients) == list(expected)
+def test_recipients_are_one_or_several(
+    recipients: Any, expected: dict[str, str]
+) -> None:
+    assert Envelope.of("a@x.example", recipients).recipients == expected
+
+
+def test_recipients_may_come_from_an_iterator_and_keep_their_order() -> None:
+    envelope = Envelope.of("a@x.example", iter(["c@y.example", "b@y.example"]))
+    expected = {"c@y.example": "c@y.example", "b@y.example": "b@y.example"}
+    assert list(envelope.recipients.items()) == list(expected.items())
 
 
 @pytest.mark.parametrize(

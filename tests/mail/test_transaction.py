@@ -84,6 +84,7 @@ MAIL = b"MAIL FROM:<a@x.example>\r\n"
 RCPTS = [b"RCPT TO:<%s>\r\n" % name.encode() for name in NAMES]
 DATA = Plan(Body(Content(b"hi\r\n")), MAIL, RCPTS[:2], NAMES[:2], is_grouped=True)
 BDAT = DATA._replace(body=Body(Content(b"hi\r\n"), is_chunked=True), says_data=False)
+BY_HAND = DATA._replace(mail=b"", rcpts=(), recipients=())
 
 #: Each way in which a mail is sent, to two recipients.
 MODES: dict[str, tuple[Plan, dict[str, bool]]] = {
@@ -97,7 +98,9 @@ MODES: dict[str, tuple[Plan, dict[str, bool]]] = {
     "whole behind": (BDAT, {"is_whole": True, "resets": True, "is_behind": True}),
     "LMTP": (DATA._replace(is_lmtp=True), {}),
     "LMTP BDAT": (BDAT._replace(is_lmtp=True), {}),
-    "data()": (DATA._replace(mail=b"", rcpts=(), recipients=()), {}),
+    "data()": (BY_HAND, {}),
+    "LMTP data()": (BY_HAND._replace(is_lmtp=True, accepted=2), {}),
+    "LMTP data() for nobody": (BY_HAND._replace(is_lmtp=True), {}),
 }
 
 #: How the connection ended; none of them where every reply is in.
@@ -136,6 +139,8 @@ TABLE: list[tuple[str, str, str, str, type[SMTPException] | None, str]] = [
     ("LMTP", "250 550 250 354 | 250", "", "partial", None, ""),
     ("LMTP BDAT", "250 250 250 | 450 250", "", "partial", None, ""),
     ("data()", "354 | 250", "", "accepted", None, ""),
+    ("LMTP data()", "354 | 250 250", "", "accepted", None, ""),
+    ("LMTP data() for nobody", "354 | 250", "", "accepted", None, ""),
     # MAIL was refused
     ("one by one", "550", "", "refused", FAILED, "RSET"),
     ("grouped", "550 503 503 503", "", "refused", FAILED, "RSET"),
@@ -171,6 +176,8 @@ TABLE: list[tuple[str, str, str, str, type[SMTPException] | None, str]] = [
     ("LMTP", "250 250 250 354 | 550 450", "", "refused", FAILED, ""),
     ("LMTP BDAT", "250 250 250 | 550 450", "", "refused", FAILED, "RSET"),
     ("data()", "354 | 554", "", "refused", FAILED, ""),
+    ("grouped", "250 250 250 354 | 400", "", "refused", FAILED, ""),
+    ("grouped", "250 250 250 354 / 552", "", "refused", FAILED, ""),
     # Nobody has judged it
     ("behind", "503 503 503 503 503", "", "not sent", FAILED, ""),
     ("behind", "250 503 503 503 503", "", "not sent", FAILED, "RSET"),
@@ -184,9 +191,13 @@ TABLE: list[tuple[str, str, str, str, type[SMTPException] | None, str]] = [
     ("grouped", "250 354 250 354", "", "not sent", JUNK, "hang up"),
     ("grouped", "250 250 250 250", "", "not sent", JUNK, "hang up"),
     ("grouped", "250 250 250 334", "", "not sent", JUNK, "hang up"),
+    ("grouped", "250 300 250 354", "", "not sent", JUNK, "hang up"),
+    ("one by one", "250 354", "", "not sent", JUNK, "hang up"),
+    ("whole", "250 354 250 | 554", "", "not sent", JUNK, "hang up"),
     ("data()", "250", "", "not sent", JUNK, "hang up"),
     # Replies that contradict each other once all has left
     ("grouped", "250 250 250 354 | 354", "", "unknown", UNKNOWN, "hang up"),
+    ("grouped", "250 250 250 354 | 300", "", "unknown", UNKNOWN, "hang up"),
     ("grouped", "250 250 250 354 | 221", "", "unknown", UNKNOWN, "hang up"),
     ("data()", "354 | 334", "", "unknown", UNKNOWN, "hang up"),
     ("whole", "550 250 250 | 250", "", "unknown", UNKNOWN, "hang up"),
@@ -198,6 +209,7 @@ TABLE: list[tuple[str, str, str, str, type[SMTPException] | None, str]] = [
     ("one by one", "", "lost", "not sent", LOST, ""),
     ("one by one", "250", "late", "not sent", LATE, ""),
     ("grouped", "250 250", "lost", "not sent", LOST, ""),
+    ("grouped", "250 354", "lost", "not sent", LOST, ""),
     ("grouped", "250 550", "lost", "not sent", LOST, ""),
     ("grouped", "250 550", "late", "not sent", LATE, ""),
     ("grouped", "250 250 250", "421", "not sent", LOST, ""),
@@ -237,6 +249,7 @@ TABLE: list[tuple[str, str, str, str, type[SMTPException] | None, str]] = [
     ("BDAT", "250 250 250 |", "lost", "unknown", UNKNOWN, ""),
     ("whole", "|", "lost", "unknown", UNKNOWN, ""),
     ("whole", "250 550 |", "late", "unknown", UNKNOWN, ""),
+    ("whole", "250 354 250 |", "lost", "unknown", UNKNOWN, ""),
     ("whole behind", "250 250 |", "lost", "unknown", UNKNOWN, ""),
     ("LMTP", "250 250 250 354 |", "lost", "unknown", UNKNOWN, ""),
     ("LMTP", "250 250 250 354 | 250", "lost", "unknown", UNKNOWN, ""),
@@ -360,6 +373,67 @@ def test_nothing_is_said_before_its_gate_is_open(
     assert codes == []
 
 
+def test_a_new_transaction_has_said_and_heard_nothing() -> None:
+    made = Transaction(DATA, Timeouts())
+    assert made.status == "not sent"
+    assert (made.is_asked, made.is_all_said, made.is_all_sent) == (False,) * 3
+    assert (made.has_refusal, made.wants_news, made.is_content_owed) == (False,) * 3
+    assert (made.replies, made.owed) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "expected"),
+    [
+        ("grouped", "", True),
+        ("one by one", "250 250 250", True),
+        ("one by one", "250 550 550", False),
+        ("all", "", False),
+        ("all", "250 250 250", True),
+    ],
+)
+def test_a_transaction_is_asked_where_every_command_was_said(
+    mode: str, said: str, *, expected: bool
+) -> None:
+    assert played(mode, said).is_asked is expected
+
+
+@pytest.mark.parametrize(("code", "expected"), [(399, False), (400, True), (500, True)])
+def test_a_refusal_of_whatever_command_is_noted(code: int, *, expected: bool) -> None:
+    """F12: those who sent more mails behind this one look no further without one."""
+    assert played("grouped", f"250 {code}").has_refusal is expected
+
+
+class Bell:
+    """A future that counts how often it is resolved."""
+
+    rings = 0
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: None) -> None:
+        self.rings += 1
+
+
+@pytest.mark.parametrize(
+    ("wants_news", "rings"), [(False, [0, 0, 1]), (True, [1, 2, 3])]
+)
+def test_who_waits_hears_of_the_last_reply_or_of_each(
+    wants_news: bool, rings: list[int]
+) -> None:
+    """F13: a refusal of what is being sent ends it; other replies can wait."""
+    made = Transaction(BDAT, Timeouts())
+    made.future = bell = Bell()
+    made.next_group()
+    if wants_news:
+        made.wants_news = True
+    heard = []
+    for _ in rings:
+        made.take(Reply(250, "ok"))
+        heard.append(bell.rings)
+    assert heard == rings
+
+
 LIMITS = Timeouts(reply=1, content=2, final=3)
 
 
@@ -405,7 +479,9 @@ def test_a_chunk_has_the_limit_of_a_block() -> None:
     for _ in range(3):
         made.take(Reply(250, "ok"))
     assert made.owe(is_last=False) is made  # it has to be queued again
+    assert made.is_content_owed is False  # the reply to a part is not final
     assert made.owe(is_last=True) is None
+    assert made.is_content_owed is True
     assert (made.what, made.timeout, made.owed) == ("BDAT", 2, 2)
     made.take(Reply(250, "a chunk"))
     made.is_all_said = made.is_all_sent = True
@@ -416,28 +492,31 @@ def test_a_chunk_has_the_limit_of_a_block() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunk", "final", "error"),
+    ("mode", "codes", "status", "error"),
     [
-        (250, 250, None),
-        (354, 250, SMTPDeliveryUnknownError),
-        (552, 250, SMTPDeliveryUnknownError),
-        (354, 552, SMTPCommandFailedError),
-        (552, 503, SMTPCommandFailedError),
+        ("BDAT", [250, 250], "accepted", None),
+        ("BDAT", [354, 250], "unknown", UNKNOWN),
+        ("BDAT", [552, 250], "unknown", UNKNOWN),
+        ("BDAT", [354, 552], "refused", FAILED),
+        ("BDAT", [552, 503], "refused", FAILED),
+        ("LMTP BDAT", [250, 250, 550], "partial", None),
+        ("LMTP BDAT", [552, 250, 550], "unknown", UNKNOWN),
+        ("LMTP BDAT", [552, 503, 503], "refused", FAILED),
     ],
 )
 def test_every_chunk_counts(
-    chunk: int, final: int, error: type[SMTPException] | None
+    mode: str, codes: list[int], status: str, error: type[SMTPException] | None
 ) -> None:
     """F13: content of which a part is missing cannot have been accepted."""
-    made = played("BDAT", "250 250 250")
+    made = played(mode, "250 250 250")
     made.judge()
     made.owe(is_last=False)
     made.owe(is_last=True)
     made.is_all_said = made.is_all_sent = True
-    for code in (chunk, final):
+    for code in codes:
         made.take(Reply(code, "hm"))
     exc = outcome(made, "")
-    assert (None if exc is None else type(exc)) == error
+    assert (made.status, None if exc is None else type(exc)) == (status, error)
 
 
 def test_the_first_reply_may_have_a_limit_of_its_own() -> None:
@@ -450,7 +529,121 @@ def test_the_first_reply_may_have_a_limit_of_its_own() -> None:
     assert made.timeout == 1
 
 
-# What an error has besides its class
+# What a result and an error have besides their class
+
+
+def test_lmtp_has_the_reply_to_each_copy_in_its_result() -> None:
+    """RFC 2033 4.2: and the last copy that was accepted has the final reply."""
+    made = played("LMTP", "250 250 250 354 |")
+    b, c = Reply(250, "copy for b"), Reply(251, "copy for c")
+    for reply in (b, c):
+        made.take(reply)
+    result = made.result()
+    assert result.replies == dict(zip(NAMES, (b, c), strict=False))
+    assert result.reply == c
+
+
+def test_lmtp_takes_the_final_reply_from_a_copy_that_was_accepted() -> None:
+    made = played("LMTP", "250 250 250 354 |")
+    b, c = Reply(250, "copy for b"), Reply(550, "copy for c")
+    for reply in (b, c):
+        made.take(reply)
+    result = made.result()
+    assert (dict(result), result.reply) == ({"c@y.example": c}, b)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "reply"),
+    [
+        ("LMTP data()", "354 | 250 550", (250, "hm")),
+        ("LMTP data() for nobody", "354 | 250", None),
+    ],
+)
+def test_lmtp_has_a_final_reply_where_rcpt_was_given_by_hand(
+    mode: str, said: str, reply: Reply | None
+) -> None:
+    result = played(mode, said).result()
+    assert (result.replies, result.reply) == ({}, reply)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "command"),
+    [
+        ("after RSET", "500 250 250 250 503", "RSET"),
+        ("grouped", "550 503 503 503", "MAIL"),
+        ("grouped", "250 250 250 554", "DATA"),
+        ("grouped", "250 250 250 354 | 554", "DATA"),
+        ("BDAT", "250 250 250 | 554", "BDAT"),
+    ],
+)
+def test_a_refusal_names_its_command_and_has_its_reply(
+    mode: str, said: str, command: str
+) -> None:
+    made = played(mode, said)
+    exc = outcome(made, "")
+    assert isinstance(exc, SMTPCommandFailedError)
+    refusal = next(reply for reply in made.replies if reply.code >= 400)
+    assert (exc.command, exc.reply) == (command, refusal)
+    assert exc.reply is refusal
+
+
+UNCLEAR = (
+    "the mail may have been accepted: all of it was sent, and the replies contradict "
+    "one another: "
+)
+HINT = (
+    "; the commands were sent together (PIPELINING): with pipelining=False they are "
+    "sent one by one"
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "end", "text"),
+    [
+        (
+            "grouped",
+            "250 250 250 354 |",
+            "lost",
+            "the mail may have been accepted: all of it was sent, then gone",
+        ),
+        (
+            "grouped",
+            "250 250 250 354 | 334",
+            "",
+            UNCLEAR + "250 250 250 354 334",
+        ),
+        ("one by one", "250", "late", "late"),
+        (
+            "grouped",
+            "250",
+            "late",
+            "late" + HINT,
+        ),
+    ],
+)
+def test_an_error_says_what_is_known_of_the_mail(
+    mode: str, said: str, end: str, text: str
+) -> None:
+    assert str(outcome(played(mode, said), end)) == text
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "text"),
+    [
+        ("after RSET", "500 250 250 250 503", "RSET was refused: 500 hm"),
+        (
+            "grouped",
+            "550 250 250 354",
+            "DATA got 354 where no content may follow",
+        ),
+    ],
+)
+def test_a_session_that_cannot_be_put_in_order_says_why(
+    mode: str, said: str, text: str
+) -> None:
+    with pytest.raises(SMTPProtocolError) as caught:
+        played(mode, said).remedy()
+    assert str(caught.value) == text
 
 
 def test_lmtp_owes_a_reply_for_each_accepted_recipient() -> None:
@@ -470,6 +663,7 @@ def test_lmtp_owes_a_reply_for_each_accepted_recipient() -> None:
         ("grouped", "250 550 250 354 |", "late", {"b@y.example"}, NAMES[1:2]),
         ("grouped", "250 550 250 354 | 354", "", {"b@y.example"}, NAMES[1:2]),
         ("LMTP", "250 250 250 354 | 250", "lost", set(), NAMES[1:2]),
+        ("LMTP", "250 550 250 354 |", "lost", {"b@y.example"}, NAMES[1:2]),
         ("LMTP", "250 250 250 354 | 550", "lost", {"b@y.example"}, NAMES[1:2]),
         ("LMTP", "250 250 250 354 | 250 354", "", set(), NAMES[1:2]),
         ("LMTP", "250 250 250 354 | 354 250", "", set(), NAMES[:1]),

@@ -194,7 +194,7 @@ _A_LIST = """\
 pass several addresses as a list, and put a name with a comma in double quotes"""
 
 
-def _hint(text: str, local_part: str = "", domain: str = "") -> str:
+def _hint(text: str, local_part: str, domain: str) -> str:
     """Say what to pass instead."""
     if "," in text or ";" in text or text.count("<") > 1:
         return _A_LIST
@@ -220,7 +220,8 @@ def _wire_domain(what: str, text: str, domain: str) -> str:
         why = f"has a domain that IDNA refuses: {exc.__cause__}"
         raise _fault(what, text, why) from exc
     if not re.fullmatch(_DOMAIN, wire):
-        raise _fault(what, text, f"has a domain that is not valid: {_hint(text)}")
+        why = f"has a domain that is not valid: {_hint(text, '', domain)}"
+        raise _fault(what, text, why)
     return wire
 
 

@@ -200,7 +200,7 @@ class ReplyParser:
                 replies.append(reply)
             if rest:
                 self._rest += rest
-                if len(self._rest) > MAX_LINE:
+                if len(self._rest) >= MAX_LINE:
                     raise _too_long()
         except SMTPProtocolError as exc:
             self.fault = exc.with_traceback(None)

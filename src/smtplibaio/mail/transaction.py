@@ -402,7 +402,7 @@ class Transaction:
         """Put the reply to each copy in the place of the one to its RCPT (LMTP)."""
         accepted = [name for name, reply in verdicts.items() if is_ok(reply)]
         known = dict(zip(accepted, finals, strict=False))
-        taken = [reply for reply in known.values() if is_ok(reply)]
+        taken = [reply for reply in finals if is_ok(reply)]
         return verdicts | known, taken[-1] if taken else None
 
     def _note_refusal(self, refusal: SMTPException) -> None:
@@ -421,10 +421,9 @@ class Transaction:
             cause: Why it ended.
         """
         refusal = self.refusal() or self.content_refusal()
-        if self._is_reset_refused:
-            refusal = None  # of RSET, which is no verdict on the mail
-        is_refused = refusal is not None and not isinstance(refusal, SMTPProtocolError)
-        if refusal is not None and is_refused and not self._has_some_finals:
+        if self._is_reset_refused or isinstance(refusal, SMTPProtocolError):
+            refusal = None  # RSET was refused, or a code means nothing: no verdict
+        if refusal is not None and not self._has_some_finals:
             self._note_refusal(refusal)
             return refusal
         if not self.is_all_sent:
