@@ -479,7 +479,7 @@ def test_the_mistakes_stand_below(
     shown = capsys.readouterr().out
     assert "logged in     not tried" in shown
     assert "  verified    no: " in shown
-    assert "\n\n! the certificate: " in shown
+    assert "\n\n! the certificate is not trusted: " in shown
     assert starttls_server.password not in shown
 
 

@@ -250,7 +250,7 @@ def test_where_no_journal_can_be_kept_that_is_said(
     monkeypatch.setattr(journals.Journal, "save", unwritable)
     with SMTPServer(reply={"MAIL": [None, Fault.CLOSE]}) as server:
         assert send(server, outbox) == 75
-    assert "could not be written down: the disk is full" in capsys.readouterr().err
+    assert "No journal could be saved: the disk is full" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("fails_at", "sent"), [("begin", []), ("end", ["1"])])
@@ -406,9 +406,12 @@ def test_a_mistake_in_the_program_is_not_hidden(
     ("arguments", "text"),
     [
         (["nothing.eml"], "nothing.eml: No such file or directory"),
-        (["1.eml", "--subject", "x"], "--subject makes a message, and FILE is another"),
-        (["--text", "x"], "--text makes a message, which needs --from and --to"),
-        (["--to", "b@y.example", "1.eml"], "--to takes 1.eml: write FILE in front"),
+        (["1.eml", "--subject", "x"], "--subject makes a message: do not give FILE"),
+        (["--text", "x"], "--text makes a message: give --from and --to, too"),
+        (
+            ["--to", "b@y.example", "1.eml"],
+            "--to reads 1.eml as a recipient: write FILE before --to",
+        ),
         (["1.eml", "--window", "0"], "--window: 0 is not a whole number above 0"),
         (["1.eml", "--rate", "0"], "--rate: 0 is not a number above 0"),
         (["1.eml", "--rate", "fast"], "--rate: fast is not a number above 0"),

@@ -1,4 +1,4 @@
-"""The command line, whole: its commands, and the exit status."""
+"""The whole command line: its commands, and the exit status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; give the exit status."""
+    """Run a command and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="smtplibaio", description="Send mail, and examine mail servers."
     )
@@ -39,7 +39,7 @@ def _demo(_: argparse.Namespace) -> int:
         from ..demo import show
     except ModuleNotFoundError as exc:
         print(
-            f"The demo needs {exc.name}: pip install 'smtplibaio[demo]'",
+            f"the demo needs {exc.name}: pip install 'smtplibaio[demo]'",
             file=sys.stderr,
         )
         return 1

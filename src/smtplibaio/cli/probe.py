@@ -1,4 +1,4 @@
-"""The command `probe`: what was found, on a page for people or as JSON."""
+"""The command `probe`: its findings as a page for people, or as JSON."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from .verdicts import Verdict, days_of, verdicts_of
 __all__ = ["add_probe", "json_of", "page_of"]
 
 _EPILOG = f"""\
-No mail is sent, and no password unless the URL has one or SMTP_PASSWORD is
-set for its user; it never goes to a server whose certificate does not verify.
+No mail is sent. A login is tried only if the URL has a user and a password, or
+if it has a user and SMTP_PASSWORD is set; and only if the certificate of the
+server is verified.
 
 {URL_HELP}
 
 exit status:
     0  no mistake was found
-    1  some were
+    1  at least one mistake was found
    75  the server could not be reached
-    2  a mistake on the command line
+    2  the command line has a mistake
+  130  Ctrl-C stopped the command
 
 example:
   smtplibaio probe smtp://mx.example:587
@@ -44,21 +46,22 @@ _LEFT, _RIGHT = 14, 79
 
 
 def add_probe(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those that there are."""
+    """Add the command `probe`."""
     parser = subparsers.add_parser(
         "probe",
-        help="look at what a server is, and what is wrong with it",
-        description="Look at what a server is, and what is wrong with it.",
+        help="examine a server and find its mistakes",
+        description="Examine a server and find its mistakes.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=_run, fail=parser.error)
     parser.add_argument(
-        "url", nargs="?", metavar="URL", help="the server; by default SMTP_URL"
+        "url",
+        nargs="?",
+        metavar="URL",
+        help="the server (default: the variable SMTP_URL)",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="for machines: one JSON object"
-    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -83,13 +86,13 @@ def _status_of(found: Findings, verdicts: list[Verdict]) -> ExitStatus:
 
 
 def _has_colours() -> bool:
-    """Tell whether stdout is a terminal whose user wants colours (no-color.org)."""
+    """Whether stdout is a terminal, and its user wants colours (no-color.org)."""
     is_dumb = os.environ.get("TERM", "dumb") == "dumb"
     return sys.stdout.isatty() and not is_dumb and not os.environ.get("NO_COLOR")
 
 
 def json_of(found: Findings, verdicts: Iterable[Verdict]) -> dict[str, object]:
-    """Give what was found as what JSON can hold."""
+    """Turn findings and verdicts into values for JSON."""
 
     def announced(extensions: Extensions | None) -> dict[str, list[str]] | None:
         if extensions is None:
@@ -136,13 +139,13 @@ def json_of(found: Findings, verdicts: Iterable[Verdict]) -> dict[str, object]:
 def page_of(
     found: Findings, verdicts: list[Verdict], now: datetime, *, is_coloured: bool
 ) -> Iterator[str]:
-    """Give the lines of a page for people, 79 columns wide.
+    """Make the lines of a page for people, 79 columns wide.
 
     Args:
-        found: What was found.
-        verdicts: What is wrong.
-        now: The time, which says how many days a certificate has left.
-        is_coloured: Whether to mark the verdict with colours.
+        found: The findings.
+        verdicts: The mistakes.
+        now: The time, from which the days are counted that a certificate has left.
+        is_coloured: Whether the verdicts have colours.
     """
     rows = [
         ("server", found.url),
@@ -191,7 +194,7 @@ def _limits(extensions: Extensions) -> Iterator[str]:
 
 def _certificate_rows(found: Findings, now: datetime) -> Iterator[tuple[str, str]]:
     if found.chain is None:
-        yield "certificate", "pip install 'smtplibaio[cli]' to have it read"
+        yield "certificate", "to see it: pip install 'smtplibaio[cli]'"
     elif found.chain:
         own, last = found.chain[0], found.chain[-1]
         yield "certificate", f"{own.subject}, key {own.key}"

@@ -1,4 +1,4 @@
-"""The command `send`: its options, and what they come to."""
+"""The command `send`: its options, the run, and the summary."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ from .target import URL_HELP, Target
 __all__ = ["add_send", "display_of"]
 
 _DESCRIPTION = """\
-Send messages from files, or one that is made of the options below. The
-envelope is what --from and --to say, or else what each message says: Sender or
-From, and To, Cc and Bcc. Bcc does not leave."""
+Send messages from files, or make a message from options and send it. The
+sender and the recipients are those of --from and --to. Without these options,
+each message names them: in Sender or From, and in To, Cc and Bcc. The field
+Bcc itself is not sent."""
 
 _EPILOG = f"""\
 FILE is a message (.eml), an mbox, a Maildir, a directory with .eml files, or
-"-" for stdin, which is read, too, where there is no FILE.
+"-" for standard input. Without FILE, standard input is read.
 
 {URL_HELP}
 
 exit status, the first that applies:
-  130  stopped by Ctrl-C
-    3  some mail may or may not have been accepted: never send it again blindly
-    1  something was refused
-   75  something failed that may succeed later
-    2  a mistake on the command line
-    0  everything was accepted
+  130  Ctrl-C stopped the command
+    3  a mail may or may not have been accepted: read the server's log before
+       you send it again
+    1  a mail or a recipient was refused
+   75  a mail failed, and may succeed later
+    2  the command line has a mistake
+    0  every mail was accepted
 
 examples:
   smtplibaio send --from a@x.example --to b@y.example --subject Hi --text Hello
@@ -51,48 +53,48 @@ examples:
 
 
 def add_send(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those that there are."""
+    """Add the command `send`."""
     parser = subparsers.add_parser(
         "send",
-        help="send messages from files, or one that is made here",
+        help="send messages from files, or make a message and send it",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=_run, fail=parser.error)
     add = parser.add_argument
-    add("files", nargs="*", metavar="FILE", help="what to send")
-    add("--url", help="the server; by default the variable SMTP_URL")
+    add("files", nargs="*", metavar="FILE", help="messages to send")
+    add("--url", help="the server (default: the variable SMTP_URL)")
     envelope = parser.add_argument_group("envelope").add_argument
     envelope("--from", dest="sender", metavar="A", help="the sender")
     envelope(
         "--to", nargs="+", action="extend", default=[], metavar="B", help="recipients"
     )
-    message = parser.add_argument_group("a message that is made here").add_argument
-    message("--subject", metavar="S", help="its subject")
-    message("--text", metavar="T", help='its text; "-" reads it from stdin')
-    message("--html", metavar="H", help="its text as HTML")
+    message = parser.add_argument_group("make a message").add_argument
+    message("--subject", metavar="S", help="the subject")
+    message("--text", metavar="T", help='the text; "-" reads it from standard input')
+    message("--html", metavar="H", help="the text as HTML")
     message(
         "--attach", nargs="+", action="extend", default=[], type=Path, metavar="F",
         help="files to attach",
     )  # fmt: skip
-    way = parser.add_argument_group("how").add_argument
+    way = parser.add_argument_group("speed and journal").add_argument
     way("--window", type=_positive, default=1, metavar="N",
-        help="mails on their way without an answer, on each connection")  # fmt: skip
+        help="send up to N mails on a connection before the first reply")  # fmt: skip
     way("--pool", type=_positive, metavar="N",
-        help="connections at a time; those that are lost are opened again")  # fmt: skip
-    way("--rate", type=_rate, metavar="R", help="mails a second, at most")
+        help="use up to N connections; a lost connection is opened again")  # fmt: skip
+    way("--rate", type=_rate, metavar="R", help="send at most R mails per second")
     way("--journal", type=Path, metavar="FILE",
-        help="a new file to write down in what became of each mail")  # fmt: skip
+        help="record the result of each mail in this new file")  # fmt: skip
     way("--resume", type=Path, metavar="FILE",
-        help="go on with a journal: what was accepted is not sent again, and neither "
-        "is what may have been")  # fmt: skip
+        help="go on with this journal: mails that were accepted, or may have been "
+        "accepted, are not sent again")  # fmt: skip
     way("--resend-unknown", action="store_true",
-        help="with --resume, send what may have been accepted, too")  # fmt: skip
-    shown = parser.add_argument_group("what is shown").add_argument
+        help="with --resume: also send mails that may have been accepted")  # fmt: skip
+    shown = parser.add_argument_group("output").add_argument
     shown("--json", action="store_true",
-          help="for machines: one JSON object a mail, and one at the end")  # fmt: skip
-    shown("--quiet", action="store_true", help="nothing but errors")
+          help="print one JSON object for each mail, and a summary")  # fmt: skip
+    shown("--quiet", action="store_true", help="print only errors")
 
 
 def _positive(text: str) -> int:
@@ -156,22 +158,22 @@ def _client(arguments: argparse.Namespace) -> Client:
     return target.pool(arguments.pool or 1, arguments.rate)
 
 
-# What there is to send
+# The messages
 
 
 def _letters(arguments: argparse.Namespace) -> list[Letter]:
-    """List what is to be sent.
+    """List the messages to send.
 
     Raises:
-        ValueError: The options do not fit together; the text says how.
+        ValueError: The options contradict each other; the text says how.
         OSError: A file cannot be read.
     """
     names = ("subject", "text", "html", "attach")
     made = [f"--{name}" for name in names if getattr(arguments, name)]
     if made and arguments.files:
-        raise ValueError(f"{made[0]} makes a message, and FILE is another: give one")
+        raise ValueError(f"{made[0]} makes a message: do not give FILE as well")
     if made and not (arguments.sender and arguments.to):
-        raise ValueError(f"{made[0]} makes a message, which needs --from and --to")
+        raise ValueError(f"{made[0]} makes a message: give --from and --to, too")
     if made:
         text = arguments.text
         if text == "-":
@@ -189,7 +191,9 @@ def _letters(arguments: argparse.Namespace) -> list[Letter]:
         ]
     for name in arguments.to:
         if "@" not in name and Path(name).exists():
-            raise ValueError(f"--to takes {name}: write FILE in front of the options")
+            raise ValueError(
+                f"--to reads {name} as a recipient: write FILE before --to"
+            )
     return [letter for name in arguments.files or ["-"] for letter in _named(name)]
 
 
@@ -212,7 +216,7 @@ def _invite(what: str) -> None:
 
 def _journal(arguments: argparse.Namespace) -> Journal:
     if arguments.journal and arguments.resume:
-        raise ValueError("--resume goes on with its own journal: give no --journal")
+        raise ValueError("--resume writes into its own journal: give no --journal")
     if arguments.resend_unknown and not arguments.resume:
         raise ValueError("--resend-unknown needs --resume")
     if arguments.resume:
@@ -223,11 +227,11 @@ def _journal(arguments: argparse.Namespace) -> Journal:
     return journal
 
 
-# What is shown
+# Output
 
 
 def display_of(arguments: argparse.Namespace) -> Display:
-    """Choose what is shown: nothing but errors, plain lines, or bars on a terminal."""
+    """Choose what to show: only errors, plain lines, or bars on a terminal."""
     if arguments.json or arguments.quiet:
         return Display(sys.stderr)
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -239,12 +243,13 @@ def display_of(arguments: argparse.Namespace) -> Display:
 
 
 def _advice(tally: Tally, journal: Journal, letters: int) -> Iterator[str]:
-    """Say how to go on; keep a journal where there is something to go on with."""
+    """Say how to go on; save a journal if something is left to send."""
     if tally.mails["unknown"]:
         count = tally.mails["unknown"]
         yield (
             f"{count} {'mail' if count == 1 else 'mails'} may or may not have been "
-            "accepted: look in the server's log or the mailbox before sending again."
+            "accepted: look in the server's log or in the mailbox before you send "
+            f"{'it' if count == 1 else 'them'} again."
         )
     if letters == 1 or not tally.is_half_done:
         return
@@ -254,11 +259,11 @@ def _advice(tally: Tally, journal: Journal, letters: int) -> Iterator[str]:
         try:
             journal.save(path)
         except JournalError as exc:
-            yield f"What was sent could not be written down: {exc}"
+            yield f"No journal could be saved: {exc}"
             return
     yield (
-        f"To go on, give the same command with --resume {journal.path}: what was "
-        "accepted is not sent again, and neither is what may have been."
+        f"To go on, run the same command with --resume {journal.path}. Mails that were "
+        "accepted, or may have been accepted, are not sent again."
     )
 
 

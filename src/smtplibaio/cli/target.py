@@ -1,4 +1,4 @@
-"""The server that is meant: a URL, and a password from the environment."""
+"""The server that the user names: a URL, and a password from the environment."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["URL_HELP", "Target"]
 
 URL_HELP = """\
 The URL is smtp://host:port, smtps://host (TLS from the first octet on),
-lmtp://host or lmtp+unix:///path, and "?starttls=required" or other options of
-the library may follow. It may stand in the environment instead, as SMTP_URL.
-Write the user name into the URL (smtp://user@host) and the password into the
-environment, as SMTP_PASSWORD: arguments are seen by every user of a machine.
-Certificates are verified against the system's authorities, or against those
-in the file that SSL_CERT_FILE names."""
+lmtp://host or lmtp+unix:///path. Options of the library may follow, such as
+"?starttls=required". The environment variable SMTP_URL can have the URL, too.
+Write the user name into the URL (smtp://user@host), and the password into the
+environment variable SMTP_PASSWORD: every user of a machine can see arguments.
+Certificates are verified with the authorities of the system, or with those in
+the file that the environment variable SSL_CERT_FILE names."""
 
 
 class _ConnectedPool(SMTPPool):
-    """A pool that connects as it is entered.
+    """A pool that connects when it is entered.
 
-    So a wrong password, or a server that is not there, is told once, and not tried
-    again for each mail.
+    So a wrong password, or a server that cannot be reached, is reported once, and not
+    for each mail.
     """
 
     async def __aenter__(self) -> Self:
@@ -42,7 +42,7 @@ class _ConnectedPool(SMTPPool):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server, and whom to log in as.
+    """A server, and the login.
 
     Attributes:
         configuration: What the URL says.
@@ -53,10 +53,10 @@ class Target:
 
     @classmethod
     def of(cls, url: str | None, environ: Mapping[str, str]) -> Target:
-        """Read what the user has said of the server.
+        """Read the URL and the password.
 
         Args:
-            url: The argument; None for the variable SMTP_URL.
+            url: The argument of the command; None for the variable SMTP_URL.
             environ: The environment.
 
         Raises:
@@ -65,12 +65,12 @@ class Target:
         known = {name: environ.get(name, "") for name in ("SMTP_URL", "SMTP_PASSWORD")}
         known["SMTP_URL"] = url or known["SMTP_URL"]
         if not known["SMTP_URL"]:
-            raise SMTPArgumentError("no server is given: use --url, or set SMTP_URL")
+            raise SMTPArgumentError("no server is named: use --url, or set SMTP_URL")
         return cls(read_environment(environ=known), known["SMTP_URL"])
 
     @property
     def credentials(self) -> dict[str, Any]:
-        """The user name, the password and the token, as far as they are given."""
+        """The user name, the password and the token, without those that are missing."""
         names = ("username", "password", "token")
         options = self.configuration.options
         return {name: options[name] for name in names if options.get(name)}
@@ -79,16 +79,16 @@ class Target:
         """Make a client.
 
         Args:
-            overrides: Arguments that take precedence over the URL.
+            overrides: Arguments that replace those of the URL.
         """
         return SMTP.from_url(self._url, **{**self.credentials, **overrides})
 
     def pool(self, size: int, rate: float | None) -> SMTPPool:
-        """Make a pool, which connects again where a connection is lost.
+        """Make a pool, which connects again when a connection is lost.
 
         Args:
-            size: How many connections there are at most.
-            rate: How many mails leave in a second at most; None for no limit.
+            size: The largest number of connections.
+            rate: The largest number of mails per second; None for no limit.
         """
         options = {**self.credentials, "size": size, "rate": rate}
         return _ConnectedPool.from_url(self._url, **options)

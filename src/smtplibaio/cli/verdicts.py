@@ -2,8 +2,9 @@
 
 Rules:
 
-1. A verdict is a mistake that somebody should mend. What is merely missing is not one.
-2. That no TLS is offered is not one where no octet leaves the machine.
+1. A verdict names a mistake that somebody should correct. A missing extension is not a
+   mistake.
+2. To offer no TLS is not a mistake if no octet leaves the machine.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ from .findings import Certificate, Findings
 
 __all__ = ["Verdict", "days_of", "verdicts_of"]
 
-#: Mechanisms that show a password or a token to whoever reads along.
+#: Mechanisms that send a password or a token in a form that a listener can read.
 _READABLE = frozenset({"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"})
 
-#: A certificate should be renewed before this, and before the last third of its time.
+#: A certificate should be renewed when less time than this is left, or less than a
+#: third of its whole time.
 _SOON = timedelta(days=14)
 
-#: Why a certificate does not verify, by OpenSSL's code (X509_V_ERR_...); for others
-#: OpenSSL's own words do.
+#: Why a certificate is not trusted, by OpenSSL's code (X509_V_ERR_...). For other codes
+#: the verdict has OpenSSL's own text.
 _UNTRUSTED = {
-    18: "it is self-signed: no authority vouches for it",
-    19: "its chain ends in an authority of its own that is not trusted here",
-    20: "no authority that is trusted here has signed it, or the server does not send "
-    "the certificates in between",
-    21: "the server does not send the certificates between its own and the authority's",
-    62: "it is for another name",
-    64: "it is not for this address",
+    18: "it is self-signed, not signed by an authority",
+    19: "its chain ends in an authority that this machine does not trust",
+    20: "no authority that this machine trusts has signed it, or the server does not "
+    "send the intermediate certificates",
+    21: "the server does not send the intermediate certificates",
+    62: "it is for another host name",
+    64: "it is for another address",
 }
 
 
@@ -40,8 +42,8 @@ class Verdict(NamedTuple):
     """A mistake.
 
     Attributes:
-        code: A name for it that programs can look for.
-        text: What is wrong and what to do.
+        code: The name of the mistake, for programs.
+        text: The mistake and what to do about it, for people.
     """
 
     code: str
@@ -49,7 +51,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts_of(found: Findings, now: datetime) -> list[Verdict]:
-    """List the mistakes, in the order in which a client meets them."""
+    """List the mistakes in the order in which a client would find them."""
     return [
         *_on_connecting(found),
         *_on_encrypting(found),
@@ -63,23 +65,24 @@ def _on_connecting(found: Findings) -> Iterator[Verdict]:
         if found.wants_tls:
             yield Verdict(
                 "no-tls-at-once",
-                "the server does not speak TLS from the first octet on, as the URL "
-                "says: use smtp:// with ?starttls=required, or another port",
+                "the server does not speak TLS from the first octet on, but the URL "
+                "begins with smtps://: use smtp:// with ?starttls=required, or another "
+                "port",
             )
         else:
             yield Verdict(
                 "tls-at-once",
-                "the server speaks TLS from the first octet on, and the URL says that "
-                "it does not: use smtps://",
+                "the server speaks TLS from the first octet on, but the URL begins "
+                "with smtp://: use smtps://",
             )
     if found.greeting is not None and found.greeting.code != 220:
         text = printable(one_line(*found.greeting))
-        yield Verdict("greeting-refused", f"the server turns clients away: {text}")
+        yield Verdict("greeting-refused", f"the server refuses clients: {text}")
     elif found.failure:
         yield Verdict("failed", found.failure)
     if not found.is_esmtp:
         yield Verdict(
-            "no-ehlo", "the server does not know EHLO, which RFC 5321 3.2 asks for"
+            "no-ehlo", "the server does not know EHLO, but RFC 5321 3.2 requires it"
         )
 
 
@@ -88,21 +91,25 @@ def _on_encrypting(found: Findings) -> Iterator[Verdict]:
     if clear is not None and (shown := [m for m in clear.auth if m in _READABLE]):
         yield Verdict(
             "auth-in-clear",
-            f"AUTH {' '.join(shown)} is offered before TLS, where anybody on the way "
-            "can read the password: offer it after STARTTLS only",
+            f"the server offers AUTH {' '.join(shown)} before TLS, so anybody on the "
+            "network can read the password: offer it only after STARTTLS",
         )
     if found.starttls is not None:
         text = printable(one_line(*found.starttls))
-        yield Verdict("starttls-refused", f"STARTTLS is announced and refused: {text}")
+        yield Verdict(
+            "starttls-refused", f"the server announces STARTTLS, but refuses it: {text}"
+        )
     elif clear is not None and "STARTTLS" not in clear and not found.is_local:
         yield Verdict(
             "no-tls",
-            "no TLS is offered: everything can be read and changed on the way",
+            "the server offers no TLS, so anybody on the network can read and change "
+            "the mails",
         )
     if found.secure is not None and "STARTTLS" in found.secure:
         yield Verdict(
             "starttls-in-tls",
-            "STARTTLS is announced although TLS is on already (RFC 3207 4.2)",
+            "the server announces STARTTLS although the connection uses TLS already "
+            "(RFC 3207 4.2)",
         )
 
 
@@ -112,13 +119,15 @@ def _on_the_certificate(found: Findings, now: datetime) -> Iterator[Verdict]:
         code, words = found.untrusted
         if not (code in _DATES and dates):
             text = _UNTRUSTED.get(code, words)
-            yield Verdict("certificate-untrusted", f"the certificate: {text}")
+            yield Verdict(
+                "certificate-untrusted", f"the certificate is not trusted: {text}"
+            )
     yield from dates
     if found.chain and found.chain[0].is_weak:
         yield Verdict(
             "certificate-weak",
-            f"the certificate has a key ({found.chain[0].key}) or a signature that is "
-            "too weak today",
+            f"the key of the certificate ({found.chain[0].key}) or its signature is "
+            "too weak: renew it with a stronger key",
         )
 
 
@@ -130,10 +139,10 @@ def _on_dates(certificate: Certificate, now: datetime) -> Iterator[Verdict]:
     begin, end = certificate.not_before, certificate.not_after
     if now < begin:
         yield Verdict(
-            "certificate-early", f"the certificate is valid from {begin:%F} on"
+            "certificate-early", f"the certificate is not valid before {begin:%F}"
         )
     elif now > end:
-        yield Verdict("certificate-expired", f"the certificate has expired on {end:%F}")
+        yield Verdict("certificate-expired", f"the certificate expired on {end:%F}")
     elif end - now < min(_SOON, (end - begin) / 3):
         yield Verdict(
             "certificate-expires",
@@ -142,7 +151,7 @@ def _on_dates(certificate: Certificate, now: datetime) -> Iterator[Verdict]:
 
 
 def days_of(time: timedelta) -> str:
-    """Write a time in days."""
+    """Write a number of days."""
     return "1 day" if time.days == 1 else f"{time.days} days"
 
 
@@ -150,8 +159,8 @@ def _on_speaking(found: Findings) -> Iterator[Verdict]:
     if found.pipelining not in (None, "works"):
         yield Verdict(
             "pipelining-broken",
-            f"PIPELINING is announced and {found.pipelining} (a firewall on the way "
-            "may be at fault)",
+            f"the server announces PIPELINING, but it is {found.pipelining} (perhaps a "
+            "firewall changes the conversation)",
         )
     if found.login is not None and not found.login.startswith(
         ("accepted", "not tried")
