@@ -15,7 +15,6 @@ from smtplibaio import (
     SMTPCommandNotSupportedError,
     SMTPTLSError,
 )
-from smtplibaio.content.email import Fitted
 from smtplibaio.content.forms import Content, Stream
 from smtplibaio.grammar.extensions import Extensions, require
 from smtplibaio.grammar.parameters import Parameters
@@ -37,13 +36,12 @@ def commands(
     extensions: Extensions,
     content: Content | Stream,
     *,
-    needs_utf8: bool = False,
     is_verified: bool = True,
 ) -> list[bytes]:
     """Spell MAIL and RCPT for a server."""
     both = dict(extensions) | {"CHUNKING": ()}
     terms = Terms(Extensions(both), is_verified=is_verified)
-    plan = terms.plan(envelope, b"", Fitted(content, needs_utf8))
+    plan = terms.plan(envelope, b"", content)
     return [plan.mail, *plan.rcpts]
 
 
@@ -306,7 +304,8 @@ def test_a_header_that_needs_smtputf8_says_so_to_mail(needs_utf8: bool) -> None:
     """A07: once, where the caller has said it already."""
     for options in [], ["SMTPUTF8"]:
         envelope = Envelope.of("a@x.example", "b@y.example", options)
-        line = commands(envelope, announced(*ALL), PLAIN, needs_utf8=needs_utf8)[0]
+        content = Content(b"\r\nhi\r\n", needs_utf8=needs_utf8)
+        line = commands(envelope, announced(*ALL), content)[0]
         assert line.count(b" SMTPUTF8") == (1 if needs_utf8 or options else 0)
 
 

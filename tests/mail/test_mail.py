@@ -16,7 +16,6 @@ from smtplibaio import (
     Outcome,
     SMTPArgumentError,
 )
-from smtplibaio.content.email import Fitted
 from smtplibaio.content.forms import Content
 from smtplibaio.grammar.extensions import Extensions
 from smtplibaio.mail.result import Status
@@ -40,7 +39,7 @@ def email() -> EmailMessage:
 
 def lines(mail: Mail) -> list[bytes]:
     terms = Terms(ANY, is_verified=True)
-    plan = terms.plan(mail.envelope(), b"", Fitted(CONTENT))
+    plan = terms.plan(mail.envelope(), b"", CONTENT)
     return [plan.mail, *plan.rcpts]
 
 

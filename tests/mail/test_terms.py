@@ -17,7 +17,7 @@ from smtplibaio import (
     SMTPTLSError,
     Timeouts,
 )
-from smtplibaio.content.email import Fitted, prepare
+from smtplibaio.content.email import prepare
 from smtplibaio.content.forms import Content, Stream
 from smtplibaio.content.framing import Chunk, Chunks, Dots
 from smtplibaio.grammar.commands import DATA, ends_group
@@ -425,9 +425,8 @@ def test_a_message_of_the_email_package_is_fitted_to_the_server() -> None:
 
 def test_content_that_was_fitted_is_not_fitted_again() -> None:
     envelope = Envelope.of("a@x.example", "b@y.example")
-    content = Content(TEXT)
-    fitted = Fitted(content, needs_utf8=True)
-    plan = terms("SMTPUTF8").plan(envelope, b"another", fitted)
+    content = Content(TEXT, needs_utf8=True)
+    plan = terms("SMTPUTF8").plan(envelope, b"another", content)
     assert plan.body.content is content
     assert lines_of(plan)[0].endswith(b" SMTPUTF8\r\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -83,24 +84,24 @@ def judge(mail: Reply, verdicts: Mapping[str, Reply], wanted: int) -> None:
 MAIL = b"MAIL FROM:<a@x.example>\r\n"
 RCPTS = [b"RCPT TO:<%s>\r\n" % name.encode() for name in NAMES]
 DATA = Plan(Body(Content(b"hi\r\n")), MAIL, RCPTS[:2], NAMES[:2], is_grouped=True)
-BDAT = DATA._replace(body=Body(Content(b"hi\r\n"), is_chunked=True), says_data=False)
-BY_HAND = DATA._replace(mail=b"", rcpts=(), recipients=())
+BDAT = replace(DATA, body=Body(Content(b"hi\r\n"), is_chunked=True), says_data=False)
+BY_HAND = replace(DATA, mail=b"", rcpts=(), recipients=())
 
 #: Each way in which a mail is sent, to two recipients.
 MODES: dict[str, tuple[Plan, dict[str, bool]]] = {
-    "one by one": (DATA._replace(is_grouped=False), {}),
+    "one by one": (replace(DATA, is_grouped=False), {}),
     "grouped": (DATA, {}),
-    "all": (DATA._replace(all_or_nothing=True), {}),
+    "all": (replace(DATA, all_or_nothing=True), {}),
     "after RSET": (DATA, {"resets": True}),
     "behind": (DATA, {"resets": True, "is_behind": True}),
     "BDAT": (BDAT, {}),
     "whole": (BDAT, {"is_whole": True}),
     "whole behind": (BDAT, {"is_whole": True, "resets": True, "is_behind": True}),
-    "LMTP": (DATA._replace(is_lmtp=True), {}),
-    "LMTP BDAT": (BDAT._replace(is_lmtp=True), {}),
+    "LMTP": (replace(DATA, is_lmtp=True), {}),
+    "LMTP BDAT": (replace(BDAT, is_lmtp=True), {}),
     "data()": (BY_HAND, {}),
-    "LMTP data()": (BY_HAND._replace(is_lmtp=True, accepted=2), {}),
-    "LMTP data() for nobody": (BY_HAND._replace(is_lmtp=True), {}),
+    "LMTP data()": (replace(BY_HAND, is_lmtp=True, accepted=2), {}),
+    "LMTP data() for nobody": (replace(BY_HAND, is_lmtp=True), {}),
 }
 
 #: How the connection ended; none of them where every reply is in.

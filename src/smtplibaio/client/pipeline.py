@@ -132,8 +132,9 @@ class Pipeline:
         self._check_standing()
         if self._data is None or self._of_data is None:
             raise SMTPArgumentError("content() follows data()")
-        content, _ = prepare(message) or fit(message, self._terms.extensions)
-        body = self._terms.body(content, self._of_data.body)._replace(is_chunked=False)
+        content = prepare(message) or fit(message, self._terms.extensions)
+        body = self._terms.body(content, self._of_data.body)
+        body.is_chunked = False
         future: ReplyFuture = self._loop.create_future()
         self._outbox.put(DataContent(body, future, self._data, self._of_data))
         self._data = self._of_data = None

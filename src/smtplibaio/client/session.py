@@ -15,8 +15,8 @@ import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from ..content.email import Fitted, fit
-from ..content.forms import Message
+from ..content.email import fit
+from ..content.forms import Content, Message, Stream
 from ..content.progress import ProgressCallback
 from ..exceptions import (
     SMTPArgumentError,
@@ -238,7 +238,7 @@ class Session:
             self.open = self.open._replace(accepted=self.open.accepted + 1)
         return reply
 
-    async def data(self, message: Message, fitted: Fitted | None) -> Reply:
+    async def data(self, message: Message, fitted: Content | Stream | None) -> Reply:
         """Say DATA and the content; return the final reply."""
         begun = self.open or Open()
         if begun.is_for_bdat:
@@ -246,8 +246,9 @@ class Session:
                 "after BODY=BINARYMIME or a BDAT content goes with BDAT only: use "
                 "sendmail, or the pipeline's bdat"
             )
-        content, _ = fitted or fit(message, self.terms.extensions)
-        body = self.terms.body(content, begun.body)._replace(is_chunked=False)
+        content = fitted or fit(message, self.terms.extensions)
+        body = self.terms.body(content, begun.body)
+        body.is_chunked = False
         await self._reset_if_due()
         plan = Plan(body, is_lmtp=self.settings.is_lmtp, accepted=begun.accepted)
         transaction = Transaction(plan, self.timeouts)
@@ -308,7 +309,7 @@ class Session:
         envelope: Envelope,
         message: Message,
         *,
-        fitted: Fitted | None = None,
+        fitted: Content | Stream | None = None,
         all_or_nothing: bool = False,
         add_missing: bool = False,
         progress: ProgressCallback | None = None,

@@ -47,7 +47,6 @@ class Canonicaliser:
     """Bring content into canonical form, chunk by chunk.
 
     Attributes:
-        is_8bit: Whether the content so far has an octet above 127.
         has_changed: Whether the canonical form differs from the content so far.
 
     Args:
@@ -57,7 +56,6 @@ class Canonicaliser:
 
     def __init__(self, *, no_8bit: SMTPException | None = None) -> None:
         self._no_8bit = no_8bit
-        self.is_8bit = False
         self.has_changed = False
         self._held = b""  # a CR whose LF may be the first octet of the next chunk
         self._in_header = True
@@ -92,7 +90,6 @@ class Canonicaliser:
 
     def _convert(self, chunk: bytes) -> bytes:
         is_canonical = _is_canonical(chunk)
-        self.is_8bit |= not chunk.isascii()
         faults = self._find_forbidden(chunk, is_canonical=is_canonical)
         if self._no_8bit is not None and (match := _BEYOND_ASCII.search(chunk)):
             faults.append((match.start(), self._no_8bit))
@@ -197,7 +194,7 @@ def is_plain(octets: bytes) -> bool:
     """Return whether a small message needs no change, as most messages do not."""
     return (
         octets.endswith(b"\r\n")
-        and b"\0" not in octets
+        and 0 not in octets
         and _is_canonical(octets)
         and find_long_line(octets) is None
     )

@@ -19,14 +19,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..exceptions import SMTPArgumentError
 from ..grammar.extensions import Announced, require
 from .forms import Content, Message, Stream, content_of
 
 __all__ = [
-    "Fitted",
     "envelope_for",
     "envelope_of",
     "fit",
@@ -156,14 +155,7 @@ def _entries(fields: Iterable[tuple[str, Any]], wanted: str) -> Iterator[Any]:
 # What it is sent as
 
 
-class Fitted(NamedTuple):
-    """Content, and whether its header needs SMTPUTF8."""
-
-    content: Content | Stream
-    needs_utf8: bool = False
-
-
-def prepare(message: Message, *, is_binary: bool = False) -> Fitted | None:
+def prepare(message: Message, *, is_binary: bool = False) -> Content | Stream | None:
     """Check what can be checked before the server is known.
 
     Returns:
@@ -172,9 +164,9 @@ def prepare(message: Message, *, is_binary: bool = False) -> Fitted | None:
     Raises:
         SMTPArgumentError: It cannot be sent.
     """
-    if not isinstance(message, (bytes, str)) and is_email_message(message):
+    if type(message) is not bytes and is_email_message(message):
         return None
-    return Fitted(content_of(message, is_binary=is_binary))
+    return content_of(message, is_binary=is_binary)
 
 
 def fit(
@@ -183,7 +175,7 @@ def fit(
     *,
     add_missing: bool = False,
     sender: str = "",
-) -> Fitted:
+) -> Content:
     """Write a message of the `email` package as the server needs it, without Bcc.
 
     Args:
@@ -207,11 +199,11 @@ def fit(
         added = missing_fields(mail, sender) if add_missing else []
     is_8bit_ok = "8BITMIME" in announced
     try:
-        return Fitted(Content(write_message(mail, is_8bit_ok=is_8bit_ok, added=added)))
+        return Content(write_message(mail, is_8bit_ok=is_8bit_ok, added=added))
     except UTF8NeededError as exc:
         require("SMTPUTF8", announced, str(exc))
     octets = write_message(mail, utf8=True, is_8bit_ok=is_8bit_ok, added=added)
-    return Fitted(Content(octets), needs_utf8=True)
+    return Content(octets, needs_utf8=True)
 
 
 def missing_fields(message: Any, sender: str) -> list[tuple[str, str]]:

@@ -83,26 +83,26 @@ class Content:
     Attributes:
         size: Octets of the canonical form (RFC 1870 5).
         is_8bit: Whether it needs 8BITMIME (RFC 6152).
+        needs_utf8: Whether its header needs SMTPUTF8 (RFC 6531).
 
     Args:
         octets: The message.
         is_binary: Whether it is BINARYMIME, and nothing in it is a line.
+        needs_utf8: Whether its header needs SMTPUTF8.
     """
 
-    __slots__ = ("_is_canonical", "_octets", "is_8bit", "size")
-
-    def __init__(self, octets: bytes, *, is_binary: bool = False) -> None:
+    def __init__(
+        self, octets: bytes, *, is_binary: bool = False, needs_utf8: bool = False
+    ) -> None:
         self._octets = octets
         self._is_canonical = True
         self.size = len(octets)
-        self.is_8bit = False
-        if not is_binary:
+        self.is_8bit = not is_binary and not octets.isascii()
+        self.needs_utf8 = needs_utf8
+        if not is_binary and (self.size > BLOCK or not is_plain(octets)):
             self._check()
 
     def _check(self) -> None:
-        if len(self._octets) <= BLOCK and is_plain(self._octets):
-            self.is_8bit = not self._octets.isascii()
-            return
         canonicaliser = Canonicaliser()
         try:
             self.size = sum(map(len, canonical_blocks(self._octets, canonicaliser)))
@@ -110,7 +110,6 @@ class Content:
             line = len(LINE_END.findall(self._octets, 0, exc.offset or 0)) + 1
             raise SMTPArgumentError(f"{exc}, in line {line}", exc.offset) from None
         self._is_canonical = not canonicaliser.has_changed
-        self.is_8bit = canonicaliser.is_8bit
 
     @classmethod
     def of(cls, message: object, *, is_binary: bool = False) -> Content:
@@ -181,10 +180,9 @@ class Stream:
         is_binary: Whether it is BINARYMIME, and nothing in it is a line.
     """
 
-    __slots__ = ("is_binary", "source")
-
     size = None
     is_8bit = None
+    needs_utf8 = False
 
     def __init__(self, source: Any, *, is_binary: bool = False) -> None:
         self.source = source

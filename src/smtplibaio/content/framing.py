@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from typing import Protocol
 
 from ..grammar.commands import bdat
@@ -25,8 +24,6 @@ __all__ = [
     "dotted",
     "stuff_dots",
 ]
-
-_DOT_LINE = re.compile(rb"\r\n\.")
 
 
 def stuff_dots(chunk: bytes, *, at_line_start: bool) -> bytes:
@@ -44,7 +41,7 @@ def stuff_dots(chunk: bytes, *, at_line_start: bool) -> bytes:
         chunk = b"." + chunk
     elif chunk.startswith(b"\n."):  # the cut between the chunks is inside a CRLF
         chunk = b"\n." + chunk[1:]
-    return _DOT_LINE.sub(b"\r\n..", chunk)
+    return chunk.replace(b"\r\n.", b"\r\n..")
 
 
 def dotted(octets: bytes) -> bytes:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 from ..exceptions import SMTPArgumentError, printable
@@ -86,6 +86,12 @@ def _common() -> re.Pattern[str]:
     )
 
 
+#: A service has few senders, and often the same recipients.
+@lru_cache(maxsize=4096)
+def _is_common(text: str) -> bool:
+    return _common().fullmatch(text) is not None
+
+
 def reverse_path(sender: object) -> str:
     """Return the mailbox for MAIL; "" for the null reverse-path.
 
@@ -97,7 +103,7 @@ def reverse_path(sender: object) -> str:
     Raises:
         SMTPArgumentError: There is no mailbox in it; the text says why.
     """
-    if type(sender) is str and _common().fullmatch(sender):
+    if type(sender) is str and _is_common(sender):
         return sender
     text = address_of(sender)
     is_null = isinstance(text, str) and text.strip(" ") in ("", "<>")
@@ -114,7 +120,7 @@ def forward_path(recipient: object) -> str:
     Raises:
         SMTPArgumentError: There is no mailbox in it; the text says why.
     """
-    if type(recipient) is str and _common().fullmatch(recipient):
+    if type(recipient) is str and _is_common(recipient):
         return recipient
     return _mailbox(address_of(recipient), "the recipient")
 

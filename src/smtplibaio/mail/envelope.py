@@ -10,9 +10,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..exceptions import SMTPArgumentError
 from ..grammar.addresses import address_of, forward_path, reverse_path
@@ -22,7 +22,8 @@ from ..grammar.parameters import Parameters
 __all__ = ["Envelope", "body_of"]
 
 
-class Envelope(NamedTuple):
+@dataclass
+class Envelope:
     """A checked envelope.
 
     Attributes:
@@ -37,7 +38,7 @@ class Envelope(NamedTuple):
     recipients: Mapping[str, str]
     mail_options: tuple[str, ...] = ()
     rcpt_options: tuple[str, ...] = ()
-    own_options: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    own_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -63,10 +64,13 @@ class Envelope(NamedTuple):
                 recipient, or a parameter is given twice.
         """
         mailbox_of_sender = reverse_path(sender)
-        called = _called(recipients)
-        if not called:
+        named = _named(recipients)
+        if not named:
             raise SMTPArgumentError("there is no recipient: pass at least one mailbox")
-        first = {names[0]: mailbox for mailbox, names in called.items()}
+        names: dict[str, str] = {}
+        for name, mailbox in named:
+            names.setdefault(mailbox, name)
+        first = {name: mailbox for mailbox, name in names.items()}
         if not (mail_options or rcpt_options or wanted):
             return cls(mailbox_of_sender, first)
         of_mail = parameters(mail_options, "mail_options")
@@ -75,15 +79,24 @@ class Envelope(NamedTuple):
         if wanted is not None:
             of_mail += tuple(wanted.of_mail())
             of_rcpt += tuple(wanted.of_rcpt())
-            wanted.check_recipients(name for names in called.values() for name in names)
-            own = {
-                mailbox: tuple(o for name in names for o in wanted.of_one(name))
-                for mailbox, names in called.items()
-            }
+            given = dict(named)
+            wanted.check_recipients(given)
+            for name, mailbox in given.items():
+                own[mailbox] = own.get(mailbox, ()) + tuple(wanted.of_one(name))
         all_of_rcpt = (of_rcpt + its for its in own.values())
         for options in (of_mail, of_rcpt, *all_of_rcpt):
             _check_distinct(options)
         return cls(mailbox_of_sender, first, of_mail, of_rcpt, own)
+
+    def all_options(self) -> Iterator[tuple[str, ...]]:
+        """Return the parameters of MAIL, and those of RCPT."""
+        yield self.mail_options
+        yield self.rcpt_options
+        yield from self.own_options.values()
+
+    def options_of(self, mailbox: str) -> tuple[str, ...]:
+        """Return the parameters of the RCPT of a mailbox."""
+        return self.rcpt_options + self.own_options.get(mailbox, ())
 
     @property
     def is_binary(self) -> bool:
@@ -106,18 +119,15 @@ def _check_distinct(options: Iterable[str]) -> None:
             raise SMTPArgumentError(f"the parameter {keyword} is given twice")
 
 
-def _called(recipients: Any) -> dict[str, list[str]]:
-    """Check recipients; return each mailbox with every spelling of it."""
+def _named(recipients: Any) -> list[tuple[str, str]]:
+    """Check recipients; return what the caller calls each, and its mailbox."""
     is_one = type(recipients) is not list and (
         isinstance(recipients, str) or not isinstance(recipients, Iterable)
     )
-    called: dict[str, list[str]] = {}
+    named: list[tuple[str, str]] = []
     for recipient in (recipients,) if is_one else recipients:
         mailbox = forward_path(recipient)
         is_text = type(recipient) is str
         name = recipient if is_text else str.__str__(address_of(recipient))
-        if mailbox not in called:
-            called[mailbox] = [name]
-        elif name not in called[mailbox]:
-            called[mailbox].append(name)
-    return called
+        named.append((name, mailbox))
+    return named

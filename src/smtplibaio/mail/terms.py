@@ -15,10 +15,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
-from ..content.email import Fitted, fit
+from ..content.email import fit
 from ..content.forms import Content, Message, Stream
 from ..content.framing import Chunk, Chunks, Dots, Framing
 from ..content.progress import ProgressCallback
@@ -58,7 +58,8 @@ def _rcpt_line(mailbox: str) -> bytes:
     return commands.path_line("RCPT TO", mailbox, ())
 
 
-class Body(NamedTuple):
+@dataclass
+class Body:
     """Content, and how it travels.
 
     Attributes:
@@ -67,7 +68,8 @@ class Body(NamedTuple):
         is_grouped: Whether a chunk may follow another before that was answered.
         no_8bit: What a stream raises that turns out to be 8-bit, if it must not be.
         progress: Called with how much has been sent.
-        framing: How the content is marked off, where that is not plain from the rest.
+        is_last: Whether the content ends with it; False for a chunk of a pipeline that
+            others follow.
     """
 
     content: Content | Stream
@@ -85,7 +87,8 @@ class Body(NamedTuple):
         return Chunks() if size is None else Chunk(size, is_last=self.is_last)
 
 
-class Plan(NamedTuple):
+@dataclass
+class Plan:
     """One mail, as it will be said.
 
     Attributes:
@@ -143,6 +146,7 @@ class Terms:
     ) -> None:
         self.extensions = extensions
         self._announced = dict(extensions)  # faster to ask than a Mapping of our own
+        self._max_size = extensions.size
         self.is_verified = is_verified
         self.is_lmtp = is_lmtp
         self.is_grouped = pipelining and "PIPELINING" in self._announced
@@ -211,10 +215,10 @@ class Terms:
         return True
 
     @staticmethod
-    def _with_utf8(options: Sequence[str]) -> Sequence[str]:
+    def _with_utf8(options: Sequence[str]) -> list[str]:
         if "SMTPUTF8" not in map(commands.keyword_of, options):
-            return (*options, "SMTPUTF8")
-        return options
+            return [*options, "SMTPUTF8"]
+        return [*options]
 
     # Content
 
@@ -229,7 +233,7 @@ class Terms:
         Raises:
             SMTPArgumentError: The text has both numbers.
         """
-        limit = self.extensions.size
+        limit = self._max_size
         if limit is not None and size > limit:
             raise SMTPArgumentError(
                 f"the content has {size} octets, the server takes {limit} at most"
@@ -267,11 +271,13 @@ class Terms:
                 says.
             SMTPCommandNotSupportedError: It is 8-bit, and 8BITMIME was not announced.
         """
-        if content.size is not None and self.extensions.size is not None:
+        if content.size is not None and self._max_size is not None:
             self.check_size(content.size)
-        no_8bit = None if content.is_8bit is False else self.no_8bit(body)
-        if content.is_8bit and no_8bit is not None:
-            raise no_8bit
+        no_8bit = None
+        if content.is_8bit is not False:
+            no_8bit = self.no_8bit(body)
+            if content.is_8bit and no_8bit is not None:
+                raise no_8bit
         is_chunked = self._wants_chunks
         if body == "BINARYMIME":
             self._check_binary()
@@ -291,7 +297,7 @@ class Terms:
         self,
         envelope: Envelope,
         message: Message,
-        fitted: Fitted | None,
+        fitted: Content | Stream | None,
         *,
         all_or_nothing: bool = False,
         add_missing: bool = False,
@@ -301,8 +307,8 @@ class Terms:
 
         Args:
             envelope: Who sends it, and who gets it.
-            message: What is sent, if it has to be fitted to the server.
-            fitted: The content, if it has not.
+            message: What is sent.
+            fitted: The content, where it needs no fitting.
             all_or_nothing: Whether to send nothing if one recipient is refused.
             add_missing: Whether Date and Message-ID are added where the message lacks
                 them.
@@ -313,36 +319,37 @@ class Terms:
             SMTPCommandNotSupportedError: It needs what was not announced.
             SMTPTLSError: It needs a verified connection.
         """
-        sender, recipients, mail_options, rcpt_options, own_options = envelope
+        sender, mail_options = envelope.sender, envelope.mail_options
         body = body_of(mail_options) if mail_options else None
-        content, needs_utf8 = fitted or fit(
+        content = fitted or fit(
             message, self._announced, add_missing=add_missing, sender=sender
         )
         settled = self.body(content, body, progress)
-        if mail_options or rcpt_options or own_options:
-            for options in (mail_options, rcpt_options, *own_options.values()):
+        mailboxes = envelope.recipients.values()
+        needs_utf8 = content.needs_utf8
+        if mail_options or envelope.rcpt_options or envelope.own_options:
+            for options in envelope.all_options():
                 self._check_options(options)
                 needs_utf8 |= self._needs_utf8(sender, options)
             rcpts = [
-                commands.path_line(
-                    "RCPT TO", mailbox, rcpt_options + own_options.get(mailbox, ())
-                )
-                for mailbox in recipients.values()
+                commands.path_line("RCPT TO", mailbox, envelope.options_of(mailbox))
+                for mailbox in mailboxes
             ]
         else:
-            rcpts = [_rcpt_line(mailbox) for mailbox in recipients.values()]
-        for mailbox in (sender, *recipients.values()):
+            rcpts = [*map(_rcpt_line, mailboxes)]
+        for mailbox in (sender, *mailboxes):
             if not mailbox.isascii():
                 needs_utf8 |= self._needs_utf8(mailbox, ())
-        own = self._own_parameters(content, body, mail_options)
-        spelt: Sequence[str] = (*mail_options, *own) if mail_options else own
+        spelt = self._own_parameters(content, body, mail_options)
+        if mail_options:
+            spelt = [*mail_options, *spelt]
         if needs_utf8:
             spelt = self._with_utf8(spelt)
         return Plan(
             settled,
             commands.path_line("MAIL FROM", sender, spelt),
             rcpts,
-            [*recipients],
+            [*envelope.recipients],
             self.is_grouped,
             all_or_nothing,
             not settled.is_chunked,
