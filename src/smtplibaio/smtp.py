@@ -38,6 +38,7 @@ from .grammar.addresses import forward_path, reverse_path
 from .grammar.extensions import Extensions
 from .grammar.replies import Reply
 from .grammar.uri import port_number
+from .mail.envelope import Envelope
 from .timeouts import Timeouts
 from .wire.endpoint import Endpoint, Proxy
 from .wire.tls import default_context, is_verified
@@ -597,8 +598,6 @@ class SMTP:
                 larger than the server takes; nothing was sent.
             SMTPDeliveryUnknownError: All of the mail was sent, and no final reply came.
         """
-        from .mail.envelope import Envelope
-
         envelope = Envelope.of(
             sender, recipients, mail_options or (), rcpt_options or ()
         )

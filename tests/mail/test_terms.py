@@ -93,7 +93,7 @@ def groups_of(plan: Plan) -> list[Any]:
     while (group := transaction.next_group()) is not None:
         groups.append(group)
         for line in group:
-            transaction.take(Reply(354 if line == DATA else 250, "ok"))
+            transaction.take([Reply(354 if line == DATA else 250, "ok")])
     return groups
 
 

@@ -69,7 +69,7 @@ def transaction(
         made.owe(is_last=True)
         made.is_all_said = made.is_all_sent = True
     for answer in answers:
-        made.take(answer)
+        made.take([answer])
     return made
 
 
@@ -279,7 +279,7 @@ def played(mode: str, said: str) -> Transaction:
         made.is_all_said = made.is_all_sent = mark != "/"
     while made.next_group() is not None or codes:
         while made.owed and codes:
-            made.take(Reply(codes.pop(0), "hm"))
+            made.take([Reply(codes.pop(0), "hm")])
         if made.owed or made.is_asked:
             break
     if mark and not options.get("is_whole"):
@@ -287,7 +287,7 @@ def played(mode: str, said: str) -> Transaction:
         made.owe(is_last=True)
         made.is_all_said = made.is_all_sent = mark == "|"
     for code in [*codes, *map(int, after.split())]:
-        made.take(Reply(code, "hm"))
+        made.take([Reply(code, "hm")])
     return made
 
 
@@ -369,7 +369,7 @@ def test_nothing_is_said_before_its_gate_is_open(
     while (group := made.next_group()) is not None:
         seen.append(" ".join(line.split()[0].decode() for line in group))
         while made.owed:
-            made.take(Reply(codes.pop(0), "hm"))
+            made.take([Reply(codes.pop(0), "hm")])
     assert seen == groups
     assert codes == []
 
@@ -430,7 +430,7 @@ def test_who_waits_hears_of_the_last_reply_or_of_each(
         made.wants_news = True
     heard = []
     for _ in rings:
-        made.take(Reply(250, "ok"))
+        made.take([Reply(250, "ok")])
         heard.append(bell.rings)
     assert heard == rings
 
@@ -460,7 +460,7 @@ def test_each_reply_has_the_limit_of_its_command(mode: str, waits: list[str]) ->
             made.owe(is_last=True)
             made.is_all_said = True
         seen.append(f"{made.what} {made.timeout}")
-        made.take(Reply(354 if made.what == "DATA" else 250, "hm"))
+        made.take([Reply(354 if made.what == "DATA" else 250, "hm")])
     assert seen == waits
 
 
@@ -478,16 +478,16 @@ def test_a_chunk_has_the_limit_of_a_block() -> None:
     made.future = Settled()
     made.next_group()
     for _ in range(3):
-        made.take(Reply(250, "ok"))
+        made.take([Reply(250, "ok")])
     assert made.owe(is_last=False) is made  # it has to be queued again
     assert made.is_content_owed is False  # the reply to a part is not final
     assert made.owe(is_last=True) is None
     assert made.is_content_owed is True
     assert (made.what, made.timeout, made.owed) == ("BDAT", 2, 2)
-    made.take(Reply(250, "a chunk"))
+    made.take([Reply(250, "a chunk")])
     made.is_all_said = made.is_all_sent = True
     assert (made.what, made.timeout) == ("BDAT LAST", 3)
-    made.take(Reply(250, "all"))
+    made.take([Reply(250, "all")])
     made.judge()
     assert made.result().reply == (250, "all")
 
@@ -515,7 +515,7 @@ def test_every_chunk_counts(
     made.owe(is_last=True)
     made.is_all_said = made.is_all_sent = True
     for code in codes:
-        made.take(Reply(code, "hm"))
+        made.take([Reply(code, "hm")])
     exc = outcome(made, "")
     assert (made.status, None if exc is None else type(exc)) == (status, error)
 
@@ -526,7 +526,7 @@ def test_the_first_reply_may_have_a_limit_of_its_own() -> None:
     made.future = Settled()
     made.next_group()
     assert made.timeout == 0.5
-    made.take(Reply(250, "ok"))
+    made.take([Reply(250, "ok")])
     assert made.timeout == 1
 
 

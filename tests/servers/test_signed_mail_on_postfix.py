@@ -55,7 +55,7 @@ def server(
 
 def written(message: Message) -> bytes:
     """Write a message as a program does that keeps what is signed."""
-    content = fit(message, {"8BITMIME": ()}).content
+    content = fit(message, {"8BITMIME": ()})
     assert isinstance(content, Content)
     return b"".join(content.blocks())
 

@@ -31,7 +31,7 @@ def sent(message: Message, server: dict[str, Any]) -> bytes | None:
     """Give what leaves; None where it is refused, as documented."""
     before = list(message.raw_items())
     try:
-        content = fit(message, server).content
+        content = fit(message, server)
     except (SMTPArgumentError, SMTPCommandNotSupportedError):
         return None
     finally:

@@ -35,12 +35,14 @@ class Three:
     def what(self) -> str:
         return ("MAIL", "RCPT", "DATA")[len(self.replies)]
 
-    def take(self, reply: Reply) -> bool:
-        self.replies.append(reply)
-        is_last = len(self.replies) == 3
-        if is_last and not self.future.done():
+    def take(self, replies: list[Reply]) -> list[Reply] | None:
+        owed = 3 - len(self.replies)
+        self.replies += replies[:owed]
+        if len(self.replies) < 3:
+            return None
+        if not self.future.done():
             self.future.set_result(None)
-        return is_last
+        return replies[owed:]
 
 
 def three(timeout: float | None = None) -> Three:

@@ -157,7 +157,7 @@ class Run:
         """Whether a mail was refused that nobody has asked for yet."""
         for item in self._items:
             transaction = item.transaction
-            if transaction is None or not transaction.has_refusal:
+            if transaction is None or not transaction.odd:
                 continue
             refusal = transaction.content_refusal() or transaction.refusal()
             if item.is_whole and refusal is not None:

@@ -15,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..exceptions import SMTPProtocolError, printable
 
@@ -164,11 +164,13 @@ class ReplyParser:
             None as long as they are.
         has_partial: Whether octets of an unfinished reply are held; empty lines are
             none.
+        is_empty: Whether nothing stands behind the last reply, not even an empty line.
     """
 
     def __init__(self) -> None:
         self.fault: SMTPProtocolError | None = None
         self.has_partial = False
+        self.is_empty = True
         self._rest = bytearray()  # what follows the last LF
         self._lines: list[bytes] = []  # the lines of the unfinished reply
         self._count = 0  # of them, and of the empty lines before them
@@ -182,21 +184,26 @@ class ReplyParser:
         """
         if self.fault is not None:
             return []
-        replies: list[Reply] = []
         # A bare LF ends a line as CRLF does (servers send it); a lone CR never does,
         # it is text: a peer that sends nothing else runs into the bound.
         lines = bytes(data).split(b"\n")
         rest = lines.pop()
+        if self.is_empty and not rest:
+            known: list[Any] = [*map(_known.get, lines)]
+            if all(known):
+                return known
+        return self._read(lines, rest)
+
+    def _read(self, lines: list[bytes], rest: bytes) -> list[Reply]:
+        replies: list[Reply] = []
         if lines and self._rest:
             lines[0] = bytes(self._rest) + lines[0]
             self._rest.clear()
         try:
             for line in lines:
-                reply = _known.get(line)
-                if reply is None or self._count:
-                    reply = self._take(line)
-                    if reply is None:
-                        continue
+                reply = self._take(line)
+                if reply is None:
+                    continue
                 replies.append(reply)
             if rest:
                 self._rest += rest
@@ -206,15 +213,13 @@ class ReplyParser:
             self.fault = exc.with_traceback(None)
         rest_of_line = self._rest and self._rest != b"\r"
         self.has_partial = bool(rest_of_line or self._lines)
+        self.is_empty = not (self._rest or self._count)
         return replies
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing stands behind the last reply, not even an empty line."""
-        return not (self._rest or self._count)
 
     def _take(self, line: bytes) -> Reply | None:
         """Take a line without its LF; give the reply where it is the last of one."""
+        if not self._count and (known := _known.get(line)) is not None:
+            return known
         if len(line) >= MAX_LINE:
             raise _too_long()
         self._count += 1

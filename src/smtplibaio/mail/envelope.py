@@ -11,18 +11,18 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..exceptions import SMTPArgumentError
 from ..grammar.addresses import address_of, forward_path, reverse_path
 from ..grammar.commands import keyword_of, parameters
-from ..grammar.parameters import Parameters
+
+if TYPE_CHECKING:
+    from ..grammar.parameters import Parameters
 
 __all__ = ["Envelope", "body_of"]
 
 
-@dataclass
 class Envelope:
     """A checked envelope.
 
@@ -34,11 +34,19 @@ class Envelope:
         own_options: ESMTP parameters of the RCPT of one recipient, by mailbox.
     """
 
-    sender: str
-    recipients: Mapping[str, str]
-    mail_options: tuple[str, ...] = ()
-    rcpt_options: tuple[str, ...] = ()
-    own_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    def __init__(
+        self,
+        sender: str,
+        recipients: Mapping[str, str],
+        mail_options: tuple[str, ...] = (),
+        rcpt_options: tuple[str, ...] = (),
+        own_options: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self.sender = sender
+        self.recipients = recipients
+        self.mail_options = mail_options
+        self.rcpt_options = rcpt_options
+        self.own_options = own_options or {}
 
     @classmethod
     def of(
@@ -67,10 +75,10 @@ class Envelope:
         named = _named(recipients)
         if not named:
             raise SMTPArgumentError("there is no recipient: pass at least one mailbox")
-        names: dict[str, str] = {}
-        for name, mailbox in named:
-            names.setdefault(mailbox, name)
-        first = {name: mailbox for mailbox, name in names.items()}
+        first = dict(named)
+        if len(named) > 1:
+            names = {mailbox: name for name, mailbox in reversed(named)}
+            first = {n: mailbox for n, mailbox in named if names[mailbox] == n}
         if not (mail_options or rcpt_options or wanted):
             return cls(mailbox_of_sender, first)
         of_mail = parameters(mail_options, "mail_options")
@@ -121,9 +129,9 @@ def _check_distinct(options: Iterable[str]) -> None:
 
 def _named(recipients: Any) -> list[tuple[str, str]]:
     """Check recipients; return what the caller calls each, and its mailbox."""
-    is_one = type(recipients) is not list and (
-        isinstance(recipients, str) or not isinstance(recipients, Iterable)
-    )
+    if type(recipients) is str:
+        return [(recipients, forward_path(recipients))]
+    is_one = isinstance(recipients, str) or not isinstance(recipients, Iterable)
     named: list[tuple[str, str]] = []
     for recipient in (recipients,) if is_one else recipients:
         mailbox = forward_path(recipient)

@@ -337,8 +337,8 @@ class Terms:
             ]
         else:
             rcpts = [*map(_rcpt_line, mailboxes)]
-        for mailbox in (sender, *mailboxes):
-            if not mailbox.isascii():
+        if not all(map(str.isascii, (sender, *mailboxes))):
+            for mailbox in (sender, *mailboxes):
                 needs_utf8 |= self._needs_utf8(mailbox, ())
         spelt = self._own_parameters(content, body, mail_options)
         if mail_options:

@@ -79,7 +79,7 @@ class Transaction:
         future: Resolved when every reply is in to what was said, and with `wants_news`
             at each reply; made by whoever runs the transaction. None before that.
         is_asked: Whether every command was said.
-        has_refusal: Whether a 4yz or 5yz is among the replies.
+        odd: How many of the replies are not 2yz; the 354 to DATA is one of them.
         wants_news: Whether each reply is news, since content is being sent.
         is_all_said: Whether the last octet of the content was put together.
         is_all_sent: Whether the last octet was handed to the transport.
@@ -96,30 +96,17 @@ class Transaction:
             of the session.
     """
 
-    __slots__ = (
-        "_commands",
-        "_content_at",
-        "_due",
-        "_finals",
-        "_first_reply",
-        "_is_chunked",
-        "_is_judged",
-        "_rcpts_at",
-        "_resets",
-        "_said",
-        "_says_data",
-        "_timeouts",
-        "future",
-        "has_refusal",
-        "is_all_said",
-        "is_all_sent",
-        "is_asked",
-        "is_behind",
-        "plan",
-        "replies",
-        "status",
-        "wants_news",
-    )
+    future: Any = None
+    is_asked = False
+    odd = 0
+    wants_news = False
+    is_all_said = False
+    is_all_sent = False
+    status: Status = "not sent"
+    _said = 0  # commands
+    _due = 0  # replies to all that was said
+    _finals = 0  # replies to the end of the content
+    _is_judged = False  # and nothing was refused
 
     def __init__(
         self,
@@ -133,32 +120,20 @@ class Transaction:
     ) -> None:
         self.plan = plan
         self.replies: list[Reply] = []
-        self.future: Any = None
-        self.is_asked = False
-        self.has_refusal = False
-        self.wants_news = False
-        self.is_all_said = False
-        self.is_all_sent = False
         self.is_behind = is_behind
-        self.status: Status = "not sent"
         self._timeouts = timeouts
         self._resets = resets
         self._first_reply = first_reply
-        lines = [commands.RSET] if resets else []
-        if plan.mail:
-            lines.append(plan.mail)
-        self._rcpts_at = len(lines)
-        lines += plan.rcpts
+        lines = [plan.mail, *plan.rcpts] if plan.mail else []
+        if resets:
+            lines.insert(0, commands.RSET)
+        self._rcpts_at = len(lines) - len(plan.rcpts)
         self._says_data = plan.says_data and not is_whole
         if self._says_data:
             lines.append(commands.DATA)
         self._is_chunked = is_whole or plan.body.is_chunked
         self._commands = lines
         self._content_at = len(lines)
-        self._said = 0  # commands
-        self._due = 0  # replies to all that was said
-        self._finals = 0  # replies to the end of the content
-        self._is_judged = False  # and nothing was refused
 
     # Saying it
 
@@ -217,16 +192,23 @@ class Transaction:
             return "BDAT LAST" if is_last else "BDAT"
         return "the final dot" if self.is_all_said else "the content"
 
-    def take(self, reply: Reply) -> bool:
-        """Take a reply, and return whether it was the last one that is owed."""
-        replies = self.replies
-        replies.append(reply)
-        if reply[0] >= 400:
-            self.has_refusal = True
-        is_last = len(replies) == self._due
-        if (is_last or self.wants_news) and not self.future.done():
+    def take(self, replies: list[Reply]) -> list[Reply] | None:
+        """Take the replies that are owed; there is one at least.
+
+        Returns:
+            Those that are left over; None where more are owed.
+        """
+        taken, left = replies, None
+        owed = self._due - len(self.replies)
+        if len(replies) >= owed:
+            taken, left = replies[:owed], replies[owed:]
+        self.replies += taken
+        for code, _ in taken:
+            if code >= 300:
+                self.odd += 1
+        if (left is not None or self.wants_news) and not self.future.done():
             self.future.set_result(None)
-        return is_last
+        return left
 
     # What the replies say
 
@@ -248,12 +230,11 @@ class Transaction:
             SMTPRecipientRefusedError: One was, and all were wanted.
             SMTPProtocolError: A reply has a code that its command does not know.
         """
-        codes = [reply[0] for reply in self.replies]
-        last = codes.pop() if self._says_data else 354
-        is_answered = len(self.replies) == self._content_at
-        if is_answered and last == 354 and (not codes or max(codes) < 300):
-            self._is_judged = True
-            return
+        replies, wants_354 = self.replies, self._says_data
+        if len(replies) == self._content_at and self.odd == wants_354:
+            self._is_judged = not wants_354 or replies[-1][0] == 354
+            if self._is_judged:
+                return
         if (refusal := self.refusal()) is not None:
             self._note_refusal(refusal)
             raise refusal
@@ -355,12 +336,12 @@ class Transaction:
         """
         replies, plan = self.replies, self.plan
         reply: Reply | None = replies[-1]
-        unjudged = replies[self._content_at :] if self._is_judged else replies
-        codes = [reply[0] for reply in unjudged]
-        if max(codes) < 300 and codes[-1] != 221 and not plan.is_lmtp:
+        is_judged = self._is_judged or not self._says_data
+        is_plain = is_judged and self.odd == self._says_data and not plan.is_lmtp
+        if is_plain and replies[-1][0] != 221:
             at = self._rcpts_at
             rcpts = replies[at : at + len(plan.rcpts)]
-            verdicts = dict(zip(plan.recipients, rcpts, strict=False))
+            verdicts = dict(zip(plan.recipients, rcpts, strict=True))
         else:
             finals = replies[len(replies) - self._finals :]
             self._check_content(finals)

@@ -24,6 +24,7 @@ import asyncio
 import ssl
 from asyncio import Future
 from copy import copy
+from operator import itemgetter
 from typing import Any, cast
 
 from ..events import (
@@ -65,6 +66,8 @@ CLOSE_TIMEOUT = 1.0
 #: A farewell, and what may be the go-ahead for TLS.
 _TELLING = frozenset({421, 220})
 
+_code_of = itemgetter(0)
+
 #: What to try where a server does not greet, or closes the connection before that.
 _NO_GREETING = (
     "; if it waits for TLS from the first octet on, as port 465 does, use SMTP_SSL, "
@@ -75,7 +78,13 @@ _NO_GREETING = (
 class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     """Own one connection: its transport, the order of its replies, its end.
 
-    The greeting is the first reply, and `greeting` its future.
+    Attributes:
+        greeting: The future of the greeting, which is the first reply.
+        cause: The reason for which the connection ended; None while it stands.
+        is_lost: Done when the transport is gone.
+        has_lost_replies: Whether the connection ended while a reply was owed.
+        narrator: The way to the listener.
+        transport: The transport, from the start of the connection on.
 
     Args:
         loop: The running loop.
@@ -91,7 +100,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         listener: Listener | None = None,
         server: tuple[str, int | None] | None = None,
     ) -> None:
-        self.transport: asyncio.Transport  # there is one from connection_made on
+        self.transport: asyncio.Transport
         self.greeting: ReplyFuture = loop.create_future()
         self._loop = loop
         self._server = server
@@ -107,8 +116,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._greeting_timeout = greeting_timeout
         self._held: list[bytes] = []  # what `flush` will write
         self._held_waiters: list[ReplyTaker] = []
-        self._cause: SMTPException | None = None
-        self.has_lost_replies = False  # it ended while a reply was owed
+        self.cause: SMTPException | None = None
+        self.has_lost_replies = False
         self.is_lost: asyncio.Future[None] = loop.create_future()
         self._is_writable: asyncio.Future[None] | None = None
 
@@ -142,16 +151,22 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Turn what was read into replies; uvloop calls it, as for any `Protocol`."""
-        if self._cause is not None:
+        if self.cause is not None:
             return  # nobody listens any more
         parser = self._parser
         replies = parser.feed(data)
-        for index, reply in enumerate(replies):
-            if reply[0] in _TELLING or self.narrator.is_heard:
+        if self.narrator.is_heard or not _TELLING.isdisjoint(map(_code_of, replies)):
+            for index, reply in enumerate(replies):
                 self._look_at(reply, replies[:index])
-                if self._cause is not None:
+                if self.cause is not None:
                     return
         unasked = self._owed.take(replies)
+        if unasked is not None or parser.fault is not None or self._is_paused:
+            self._check_what_came(unasked)
+
+    def _check_what_came(self, unasked: Reply | None) -> None:
+        """End the connection for what is no reply to a command."""
+        parser = self._parser
         if unasked is not None:
             text = one_line(*self.narrator.shown(unasked))
             self.end(
@@ -164,13 +179,9 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             hides = self.narrator.is_redacting
             fault = "not an SMTP reply to AUTH" if hides else parser.fault
             self.end(SMTPProtocolError(f"{self.peer} sent what is {fault}"))
-        elif self._is_paused and not parser.is_empty:
-            self._end_for_octets_before_tls()
-
-    def _end_for_octets_before_tls(self) -> None:
-        self.end(
-            SMTPProtocolError(f"{self.peer} sent octets behind its 220 to STARTTLS")
-        )
+        elif not parser.is_empty:  # reading has stopped at the 220 to STARTTLS
+            text = f"{self.peer} sent octets behind its 220 to STARTTLS"
+            self.end(SMTPProtocolError(text))
 
     def eof_received(self) -> None:
         """Take the end of the server's half for the end of the connection."""
@@ -212,7 +223,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
                 what = f"the connection to {self.peer} broke{self._when}: {exc}"
             lost = SMTPConnectionLostError(what)
             lost.__cause__ = exc
-        if exc is not None and self._cause is None and not self._has_tls:
+        if exc is not None and self.cause is None and not self._has_tls:
             read_what_is_left(self.transport, self)
         self._abandon(lost)
 
@@ -280,7 +291,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     @property
     def is_settled(self) -> bool:
         """Whether the connection stands and owes no reply."""
-        return self._cause is None and not self._owed.waiters
+        return self.cause is None and not self._owed.waiters
 
     async def settled(self) -> None:
         """Wait until no reply is owed, or the connection has ended."""
@@ -317,17 +328,17 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             SMTPConnectionError: The connection has ended; nothing was written, and the
                 waiters have failed.
         """
-        held, self._held = self._held, []
-        waiters, self._held_waiters = self._held_waiters, []
-        if not self._owed.waiters and self._parser.has_partial:
+        held, waiters = self._held, self._held_waiters
+        self._held, self._held_waiters = [], []
+        if self._parser.has_partial and not self._owed.waiters:
             text = f"{self.peer} sent a part of a reply that nobody asked for"
             self.end(SMTPProtocolError(text))
-        if self._cause is not None:
-            fail_waiters(waiters, self._cause)
-            raise self._ended(self._cause)
+        if self.cause is not None:
+            fail_waiters(waiters, self.cause)
+            raise self._ended(self.cause)
         self._owed.add(waiters)
         if held:
-            self.transport.write(held[0] if len(held) == 1 else b"".join(held))
+            self.transport.write(b"".join(held))
 
     def ask(
         self, line: bytes, timeout: float | None, what: str, shown: bytes | None = None
@@ -381,8 +392,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             SMTPTimeoutError: It took too long.
             SMTPConnectionLostError: The connection ended meanwhile.
         """
-        if self._cause is not None:
-            raise again(self._cause)
+        if self.cause is not None:
+            raise again(self.cause)
         try:
             self.transport = await handshake(
                 self._loop,
@@ -395,7 +406,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             )
             self.check()  # uvloop gives a transport for a connection that was lost, too
         except SMTPException as exc:
-            is_first = self._cause is None
+            is_first = self.cause is None
             self._abandon(exc)
             if not is_first:
                 self.check()  # the first cause wins
@@ -415,15 +426,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     # The end
 
-    @property
-    def cause(self) -> SMTPException | None:
-        """The reason for which the connection ended; None while it stands."""
-        return self._cause
-
     def check(self) -> None:
         """Raise if the connection has ended, with the first cause chained."""
-        if self._cause is not None:
-            raise self._ended(self._cause)
+        if self.cause is not None:
+            raise self._ended(self.cause)
 
     @staticmethod
     def _ended(cause: SMTPException) -> SMTPException:
@@ -438,14 +444,14 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
         Nothing more is written: on a doubtful session neither RSET nor QUIT is right.
         """
-        if self._cause is not None or self._loop.is_closed():
+        if self.cause is not None or self._loop.is_closed():
             return  # a loop that is closed takes no calls, and nobody waits in it
         kept = copy(cause)  # whoever raises this one again adds frames to it
         kept.__cause__ = cause.__cause__
-        self._cause = without_frames(kept)
+        self.cause = without_frames(kept)
         self.transport.abort()
-        self._settle(self._cause)
-        self.narrator.tell(Closed(self._cause))
+        self._settle(self.cause)
+        self.narrator.tell(Closed(self.cause))
 
     def _settle(self, cause: SMTPException) -> None:
         self.has_lost_replies = self._owed.fail(cause)
@@ -456,7 +462,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         Args:
             last_words: A command whose reply is not waited for, QUIT.
         """
-        if self._cause is None:
+        if self.cause is None:
             # In the middle of a handshake no word in clear is one that TLS takes.
             is_orderly = not self._owed.waiters and not self._is_paused
             if is_orderly:
@@ -465,10 +471,10 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
                 self.transport.close()
             else:
                 self.transport.abort()
-            self._cause = SMTPConnectionError(
+            self.cause = SMTPConnectionError(
                 f"the connection to {self.peer} was closed by the client"
             )
-            self._settle(self._cause)
+            self._settle(self.cause)
             self.narrator.tell(Closed(None))
         try:
             if self._has_tls:

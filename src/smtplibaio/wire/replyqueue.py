@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..exceptions import SMTPException, again
@@ -42,8 +42,12 @@ class ReplyTaker(Protocol):
     def what(self) -> str:
         """The command that the next reply answers, for the text of an error."""
 
-    def take(self, reply: Reply) -> bool:
-        """Take a reply, and return whether it was the last one that is owed."""
+    def take(self, replies: list[Reply]) -> list[Reply] | None:
+        """Take the replies that are owed; there is one at least.
+
+        Returns:
+            Those that are left over; None where more are owed.
+        """
 
 
 class Waiter:
@@ -62,11 +66,11 @@ class Waiter:
         self.timeout = timeout
         self.what = what
 
-    def take(self, reply: Reply) -> bool:
-        """Take the reply."""
+    def take(self, replies: list[Reply]) -> list[Reply]:
+        """Take the first reply, and return the others."""
         if not self.future.done():
-            self.future.set_result(reply)
-        return True
+            self.future.set_result(replies[0])
+        return replies[1:]
 
 
 class ReplyQueue:
@@ -104,15 +108,17 @@ class ReplyQueue:
         if was_settled:
             self.watch()
 
-    def take(self, replies: Sequence[Reply]) -> Reply | None:
+    def take(self, replies: list[Reply]) -> Reply | None:
         """Hand replies over; return the first one that nobody waits for, if any."""
         if not replies:
             return None  # a part of one does not begin its deadline anew
         waiters = self.waiters
-        for reply in replies:
+        left: list[Reply] | None = replies
+        while left:
             if not waiters:
-                return reply
-            if waiters[0].take(reply):
+                return left[0]
+            left = waiters[0].take(left)
+            if left is not None:
                 waiters.popleft()
         if waiters:
             self.watch()
