@@ -81,6 +81,7 @@ class Run:
         self._window = window if session.terms.allow_window else 1
         self._items: deque[_Item] = deque()  # taken, and still without an outcome
         self._latest: Transaction | None = None  # the last one that was said whole
+        self._unread: deque[Transaction] = deque()  # said whole; refused, or owed to
         self._must_reset = False
         self._error: BaseException | None = None  # what there was instead of a mail
 
@@ -102,7 +103,10 @@ class Run:
             if any(item.is_whole for item in self._items):
                 exc.add_note("Mails without an outcome may have been accepted.")
             raise
-        self._items.popleft()  # not before its replies are in: `leave` looks at it
+        # Not before its replies are in: `leave` looks at it.
+        transaction = self._items.popleft().transaction
+        if self._unread and self._unread[0] is transaction:
+            self._unread.popleft()
         return outcome
 
     def leave(self) -> None:
@@ -155,13 +159,15 @@ class Run:
 
     def _is_refused(self) -> bool:
         """Whether a mail was refused that nobody has asked for yet."""
-        for item in self._items:
-            transaction = item.transaction
-            if transaction is None or not transaction.odd:
-                continue
-            refusal = transaction.content_refusal() or transaction.refusal()
-            if item.is_whole and refusal is not None:
+        while self._unread:
+            transaction = self._unread[0]
+            if transaction.odd and (
+                transaction.content_refusal() or transaction.refusal()
+            ):
                 return True
+            if transaction.owed:
+                return False
+            self._unread.popleft()
         return False
 
     def _may_follow(self) -> bool:
@@ -218,6 +224,7 @@ class Run:
             plan, is_behind=is_behind, is_whole=True
         )
         self._latest = item.transaction
+        self._unread.append(item.transaction)
         await self._transfer.say_whole(item.transaction)
 
     async def _reset(self) -> None:

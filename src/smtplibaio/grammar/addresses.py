@@ -86,10 +86,10 @@ def _common() -> re.Pattern[str]:
     )
 
 
-#: A service has few senders, and often the same recipients.
-@lru_cache(maxsize=4096)
-def _is_common(text: str) -> bool:
-    return _common().fullmatch(text) is not None
+#: A service has few senders, and many recipients.
+@lru_cache(maxsize=64)
+def _is_common(sender: str) -> bool:
+    return _common().fullmatch(sender) is not None
 
 
 def reverse_path(sender: object) -> str:
@@ -120,7 +120,7 @@ def forward_path(recipient: object) -> str:
     Raises:
         SMTPArgumentError: There is no mailbox in it; the text says why.
     """
-    if type(recipient) is str and _is_common(recipient):
+    if type(recipient) is str and _common().fullmatch(recipient):
         return recipient
     return _mailbox(address_of(recipient), "the recipient")
 

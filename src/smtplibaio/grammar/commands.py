@@ -199,7 +199,7 @@ def rcpt(mailbox: str, options: Sequence[str] = ()) -> bytes:
     return path_line("RCPT TO", mailbox, checked)
 
 
-def path_line(opening: str, mailbox: str, options: Sequence[str]) -> bytes:
+def path_line(opening: str, mailbox: str, options: Sequence[str] = ()) -> bytes:
     """Spell a command with a path.
 
     Args:
@@ -212,7 +212,9 @@ def path_line(opening: str, mailbox: str, options: Sequence[str]) -> bytes:
     """
     if type(mailbox) is not str or not (mailbox.isascii() and mailbox.isprintable()):
         mailbox = check_text(mailbox, f"the mailbox of {opening[:4]}", utf8=True)
-    spelt = " ".join((f"{opening}:<{mailbox}>", *options))
+    spelt = f"{opening}:<{mailbox}>"
+    if options:
+        spelt = " ".join((spelt, *options))
     line = f"{spelt}\r\n".encode()
     return line if len(line) <= MAX_LINE else check_length(line, opening[:4])
 

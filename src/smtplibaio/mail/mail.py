@@ -23,7 +23,7 @@ _DEFAULTS = tuple(parameter.default for parameter in fields(Parameters))
 _values_of = attrgetter(*_NAMES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Mail:
     """One mail for `SMTP.send_many`; its fields are the arguments of `send_message`."""
 
@@ -44,6 +44,51 @@ class Mail:
     all_or_nothing: bool = False
     add_missing: bool = False
     progress: ProgressCallback | None = None
+
+    def __init__(
+        self,
+        message: Message,
+        sender: AddressLike | None = None,
+        recipients: AddressLike | Iterable[AddressLike] | None = None,
+        mail_options: Iterable[str] | None = (),
+        rcpt_options: Iterable[str] | None = (),
+        ret: Literal["FULL", "HDRS"] | None = None,
+        envid: str | None = None,
+        notify: Notify | Iterable[Notify] | None = None,
+        orcpt: Mapping[str, str] | None = None,
+        require_tls: bool = False,
+        deliver_by: tuple[int, str] | None = None,
+        mt_priority: int | None = None,
+        hold_for: int | None = None,
+        hold_until: datetime | None = None,
+        all_or_nothing: bool = False,
+        add_missing: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        # A run has many mails, and most of them have no options: those stay in the
+        # class, for a frozen field costs a call to be set.
+        values = vars(self)
+        values["message"] = message
+        values["sender"] = sender
+        values["recipients"] = recipients
+        options = (
+            mail_options,
+            rcpt_options,
+            ret,
+            envid,
+            notify,
+            orcpt,
+            require_tls,
+            deliver_by,
+            mt_priority,
+            hold_for,
+            hold_until,
+            all_or_nothing,
+            add_missing,
+            progress,
+        )
+        if options != _NO_OPTIONS:
+            values.update(zip(_OPTIONS, options, strict=True))
 
     def envelope(self) -> Envelope:
         """Return the envelope; what was not given is read from the message.
@@ -69,3 +114,7 @@ class Mail:
         if values == _DEFAULTS:
             return None
         return Parameters(**dict(zip(_NAMES, values, strict=True)))
+
+
+_OPTIONS = [option.name for option in fields(Mail)[3:]]
+_NO_OPTIONS = tuple(option.default for option in fields(Mail)[3:])

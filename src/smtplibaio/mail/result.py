@@ -48,7 +48,7 @@ class SendResult(dict[str, Reply]):
         return [recipient for recipient in self.replies if recipient not in self]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False)
 class Outcome:
     """What became of one mail of `SMTP.send_many`.
 
@@ -65,3 +65,16 @@ class Outcome:
     result: SendResult | None
     error: SMTPException | None
     status: Status
+
+    def __init__(
+        self,
+        mail: Mail,
+        result: SendResult | None,
+        error: SMTPException | None,
+        status: Status,
+    ) -> None:
+        values = vars(self)  # a frozen field costs a call to be set
+        values["mail"] = mail
+        values["result"] = result
+        values["error"] = error
+        values["status"] = status

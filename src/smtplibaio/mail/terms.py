@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from ..content.email import fit
 from ..content.forms import Content, Message, Stream
@@ -50,12 +49,6 @@ _EXTENSION_OF = {
 #: Parameters that share their extension's name. A parameter that is in neither table
 #: belongs to no extension known here, and the server is the judge of it.
 _OWN_NAME = frozenset({"SIZE", "SMTPUTF8", "AUTH", "REQUIRETLS", "MT-PRIORITY"})
-
-
-#: The same recipients get many mails of a run, and of a service.
-@lru_cache(maxsize=4096)
-def _rcpt_line(mailbox: str) -> bytes:
-    return commands.path_line("RCPT TO", mailbox, ())
 
 
 @dataclass
@@ -336,7 +329,7 @@ class Terms:
                 for mailbox in mailboxes
             ]
         else:
-            rcpts = [*map(_rcpt_line, mailboxes)]
+            rcpts = [commands.path_line("RCPT TO", mailbox) for mailbox in mailboxes]
         if not all(map(str.isascii, (sender, *mailboxes))):
             for mailbox in (sender, *mailboxes):
                 needs_utf8 |= self._needs_utf8(mailbox, ())

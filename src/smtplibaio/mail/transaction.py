@@ -96,18 +96,6 @@ class Transaction:
             of the session.
     """
 
-    future: Any = None
-    is_asked = False
-    odd = 0
-    wants_news = False
-    is_all_said = False
-    is_all_sent = False
-    status: Status = "not sent"
-    _said = 0  # commands
-    _due = 0  # replies to all that was said
-    _finals = 0  # replies to the end of the content
-    _is_judged = False  # and nothing was refused
-
     def __init__(
         self,
         plan: Plan,
@@ -120,7 +108,14 @@ class Transaction:
     ) -> None:
         self.plan = plan
         self.replies: list[Reply] = []
+        self.future: Any = None
+        self.is_asked = False
+        self.odd = 0
+        self.wants_news = False
+        self.is_all_said = False
+        self.is_all_sent = False
         self.is_behind = is_behind
+        self.status: Status = "not sent"
         self._timeouts = timeouts
         self._resets = resets
         self._first_reply = first_reply
@@ -134,6 +129,10 @@ class Transaction:
         self._is_chunked = is_whole or plan.body.is_chunked
         self._commands = lines
         self._content_at = len(lines)
+        self._said = 0  # commands
+        self._due = 0  # replies to all that was said
+        self._finals = 0  # replies to the end of the content
+        self._is_judged = False  # and nothing was refused
 
     # Saying it
 

@@ -109,7 +109,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._is_paused = False
         self._has_tls = False
         self._parser = ReplyParser()
-        self._buffer = memoryview(bytearray(BUFFER_SIZE))
+        self._buffer = bytearray(BUFFER_SIZE)
         self._owed = ReplyQueue(loop, self._reply_is_late)
         self._greeting_waiter = Waiter(self.greeting, None, _GREETING)
         self._owed.add((self._greeting_waiter,))
@@ -136,12 +136,12 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _tls_started(self) -> None:
         # What does not fit in at once, asyncio drops if the end is right behind it.
-        self._buffer = memoryview(bytearray(MAX_REPLY))
+        self._buffer = bytearray(MAX_REPLY)
         self._has_tls = True
         tls = self.transport.get_extra_info("ssl_object")
         self.narrator.tell(TLSStarted(tls.version(), tls.cipher()[0]))
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> bytearray:
         """Lend the transport the buffer that it reads into."""
         return self._buffer
 
@@ -149,7 +149,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """Turn what was read into the buffer into replies."""
         self.data_received(self._buffer[:nbytes])
 
-    def data_received(self, data: bytes | memoryview) -> None:
+    def data_received(self, data: bytes | bytearray) -> None:
         """Turn what was read into replies; uvloop calls it, as for any `Protocol`."""
         if self.cause is not None:
             return  # nobody listens any more
