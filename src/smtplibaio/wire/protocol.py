@@ -109,7 +109,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._is_paused = False
         self._has_tls = False
         self._parser = ReplyParser()
-        self._buffer = bytearray(BUFFER_SIZE)
+        self._lend_buffer(BUFFER_SIZE)
         self._owed = ReplyQueue(loop, self._reply_is_late)
         self._greeting_waiter = Waiter(self.greeting, None, _GREETING)
         self._owed.add((self._greeting_waiter,))
@@ -136,14 +136,19 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _tls_started(self) -> None:
         # What does not fit in at once, asyncio drops if the end is right behind it.
-        self._buffer = bytearray(MAX_REPLY)
+        self._lend_buffer(MAX_REPLY)
         self._has_tls = True
         tls = self.transport.get_extra_info("ssl_object")
         self.narrator.tell(TLSStarted(tls.version(), tls.cipher()[0]))
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def _lend_buffer(self, size: int) -> None:
+        self._buffer = bytearray(size)
+        # asyncio's TLS takes a slice of it, which of a bytearray were a copy.
+        self._lent = memoryview(self._buffer)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the transport the buffer that it reads into."""
-        return self._buffer
+        return self._lent
 
     def buffer_updated(self, nbytes: int) -> None:
         """Turn what was read into the buffer into replies."""
