@@ -119,12 +119,15 @@ class SMTPException(Exception):
         result: The verdicts on the mail that did arrive, where there are any.
         is_mail_answered: Whether the server had answered MAIL when the connection was
             lost; False where it was not lost within a mail.
+        is_content_refused: Whether the server answered the content with its farewell,
+            a 421: it has refused the mail.
     """
 
     is_transient: bool = False
     safe_to_retry: bool = True
     result: SendResult | None = None
     is_mail_answered: bool = False
+    is_content_refused: bool = False
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(*(() if message is None else (message,)))

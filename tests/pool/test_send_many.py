@@ -13,6 +13,7 @@ from conversation import until
 from pool_server import CONTENT, PoolServer, Session, numbers, send, served
 
 from smtplibaio import (
+    SMTP,
     Mail,
     Outcome,
     SMTPArgumentError,
@@ -173,6 +174,21 @@ async def test_a_limit_of_mails_is_learnt_and_obeyed(how: str, window: int) -> N
         assert now.replaced <= 2 * window
     assert server.senders() == numbers(50)
     assert [session.mails for session in server.sessions] == [5] * 10
+
+
+async def test_a_farewell_to_the_content_is_a_refusal_as_it_is_of_one_client() -> None:
+    """The pool names it as `SMTP.send_many` does."""
+
+    def say(_session: Session, line: str) -> str | None:
+        return "421 4.3.2 not this one" if line == "." else None
+
+    async with served(say, size=1, attempts=1) as (server, pool):
+        assert {*(await statuses(pool, mails(2))).values()} == {"refused"}
+        assert pool.statistics().refused == 2
+        async with SMTP("127.0.0.1", server.port) as client:
+            alone = [outcome.status async for outcome in client.send_many(mails(1))]
+        assert alone == ["refused"]
+    assert not server.stored
 
 
 async def test_what_may_have_been_accepted_is_unknown_and_not_sent_again() -> None:

@@ -414,7 +414,7 @@ class Transaction:
             # The server answers one command after another: a 421 that stands in front
             # of the reply to the content is a refusal of what it has not looked at.
             self.status = "refused" if is_final_due else "not sent"
-            return self._lost_before(cause)
+            return self._lost_before(cause, is_content_refused=is_final_due)
         self.status = "unknown"
         return SMTPDeliveryUnknownError(
             f"the mail may have been accepted: all of it was sent, then {cause}",
@@ -446,13 +446,21 @@ class Transaction:
         known = {} if decided is None else decided.replies
         return [name for name in self.plan.recipients if name not in known]
 
-    def _lost_before(self, cause: SMTPException) -> SMTPException:
+    def _lost_before(
+        self, cause: SMTPException, *, is_content_refused: bool = False
+    ) -> SMTPException:
         """Return the error for a mail that the end of the connection has prevented."""
         is_waiting_for_group = len(self.replies) < self._content_at
         hint = _TOGETHER if self.plan.is_grouped and is_waiting_for_group else ""
         is_answered = len(self.replies) >= self._rcpts_at
         result = self._partial_result()
-        return lost_before(cause, result, hint, is_mail_answered=is_answered)
+        return lost_before(
+            cause,
+            result,
+            hint,
+            is_mail_answered=is_answered,
+            is_content_refused=is_content_refused,
+        )
 
     def remedy(self) -> tuple[bytes, ...]:
         """Return the commands that put the session in order after a refusal.

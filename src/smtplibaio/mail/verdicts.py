@@ -112,6 +112,7 @@ def lost_before(
     hint: str,
     *,
     is_mail_answered: bool,
+    is_content_refused: bool = False,
 ) -> SMTPException:
     """Return the error for a mail that the end of the connection has prevented.
 
@@ -120,6 +121,7 @@ def lost_before(
         result: The refusals that came before that, if any did.
         hint: What may help against a reply that was late.
         is_mail_answered: Whether the server had answered MAIL.
+        is_content_refused: Whether its farewell was the answer to the content.
     """
     text = cause.args[0] if cause.args else ""
     if result is not None:
@@ -133,4 +135,5 @@ def lost_before(
     else:
         return cause
     lost.is_mail_answered = is_mail_answered
+    lost.is_content_refused = is_content_refused
     return lost

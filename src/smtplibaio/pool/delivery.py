@@ -203,7 +203,12 @@ class Delivery:
         if self.result is not None:
             is_whole = self.error is None and not self.result
             return "accepted" if is_whole else "partial"
-        return "refused" if isinstance(self.error, _REFUSALS) else "not sent"
+        if isinstance(self.error, _REFUSALS):
+            return "refused"
+        is_refused = isinstance(self.error, SMTPException) and (
+            self.error.is_content_refused
+        )
+        return "refused" if is_refused else "not sent"
 
 
 def _frozen(mail: Mail, message: object) -> Mail:
