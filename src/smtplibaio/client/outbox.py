@@ -35,6 +35,7 @@ from ..exceptions import (
 )
 from ..grammar import commands
 from ..grammar.replies import Reply
+from ..mail.resetting import is_reset_due
 from ..mail.terms import Body, Plan
 from ..mail.transaction import Transaction
 from ..mail.verdicts import check_data, is_ok
@@ -242,7 +243,9 @@ class Outbox:
                 item.reply.cancel()
                 continue
             verb = commands.verb_of(item.line)
-            if item.verdicts is not None and (self._must_reset or self.in_transaction):
+            if item.verdicts is not None and is_reset_due(
+                is_begun=self.in_transaction, is_kept=self._must_reset
+            ):
                 self._say_reset(item.verdicts)
                 if not self._is_grouped or self._is_reset_alone:
                     # The RSET is a group of its own; this MAIL is the next.
@@ -362,7 +365,7 @@ class Outbox:
     def _say_behind(self) -> None:
         self.in_transaction = False
         if self._session.allow_behind_dot and self._is_grouped:
-            self._must_reset = self._is_behind = True
+            self._must_reset = self._is_behind = True  # that content may be refused
             self._say_group()
 
     async def _send_chunk(self, item: DataChunk) -> Reply | None:

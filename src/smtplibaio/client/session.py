@@ -5,7 +5,8 @@ Rules:
 1. What is learnt from the server is replaced whole. After TLS nothing is known: "The
    client MUST discard any knowledge obtained from the server" (RFC 3207 4.2).
 2. HELO is for servers that do not know EHLO (RFC 5321 3.2): for a 5yz, not for a 4yz.
-3. A mail begins with RSET where a MAIL was given by hand and left unfinished.
+3. A mail begins with RSET where the server may hold another transaction; the module
+   `mail.resetting` decides it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..grammar import commands
 from ..grammar.extensions import Extensions
 from ..grammar.replies import Reply
 from ..mail.envelope import Envelope, body_of
+from ..mail.resetting import is_reset_due
 from ..mail.result import SendResult
 from ..mail.terms import Plan, Terms
 from ..mail.transaction import Transaction
@@ -287,8 +289,10 @@ class Session:
             is_whole: Whether all of it is said at once.
             first_reply: The seconds that the first reply may take.
         """
-        resets = (
-            resets or is_behind or self.open is not None or self.transfer.must_reset
+        resets = resets or is_reset_due(
+            is_behind=is_behind,
+            is_begun=self.open is not None,
+            is_kept=self.transfer.must_reset,
         )
         self.open, self.transfer.must_reset = None, False
         transaction = Transaction(
