@@ -378,8 +378,8 @@ def test_a_new_transaction_has_said_and_heard_nothing() -> None:
     made = Transaction(DATA, Timeouts())
     assert made.status == "not sent"
     assert (made.is_asked, made.is_all_said, made.is_all_sent) == (False,) * 3
-    assert (made.has_refusal, made.wants_news, made.is_content_owed) == (False,) * 3
-    assert (made.replies, made.owed) == ([], 0)
+    assert (made.wants_news, made.is_content_owed) == (False,) * 2
+    assert (made.replies, made.odd, made.owed) == ([], 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -538,7 +538,7 @@ def test_lmtp_has_the_reply_to_each_copy_in_its_result() -> None:
     made = played("LMTP", "250 250 250 354 |")
     b, c = Reply(250, "copy for b"), Reply(251, "copy for c")
     for reply in (b, c):
-        made.take(reply)
+        made.take([reply])
     result = made.result()
     assert result.replies == dict(zip(NAMES, (b, c), strict=False))
     assert result.reply == c
@@ -548,7 +548,7 @@ def test_lmtp_takes_the_final_reply_from_a_copy_that_was_accepted() -> None:
     made = played("LMTP", "250 250 250 354 |")
     b, c = Reply(250, "copy for b"), Reply(550, "copy for c")
     for reply in (b, c):
-        made.take(reply)
+        made.take([reply])
     result = made.result()
     assert (dict(result), result.reply) == ({"c@y.example": c}, b)
 
