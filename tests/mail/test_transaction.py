@@ -398,10 +398,10 @@ def test_a_transaction_is_asked_where_every_command_was_said(
     assert played(mode, said).is_asked is expected
 
 
-@pytest.mark.parametrize(("code", "expected"), [(399, False), (400, True), (500, True)])
-def test_a_refusal_of_whatever_command_is_noted(code: int, *, expected: bool) -> None:
+@pytest.mark.parametrize(("code", "odd"), [(299, 0), (300, 1), (400, 1), (500, 1)])
+def test_each_reply_that_is_not_2yz_is_counted(code: int, odd: int) -> None:
     """F12: those who sent more mails behind this one look no further without one."""
-    assert played("grouped", f"250 {code}").has_refusal is expected
+    assert played("grouped", f"250 {code}").odd == odd
 
 
 class Bell:
