@@ -266,6 +266,25 @@ async def test_a_connection_that_fails_is_one_attempt_of_each_mail() -> None:
         assert len(found) == 5
 
 
+async def test_a_mail_is_charged_once_for_a_connection_that_many_wait_for() -> None:
+    """Two workers wait, and one mail is left: the others went over a first session."""
+
+    async def refuse() -> str:
+        await until(lambda: len(server.stored) == 2 and not pool.statistics().busy)
+        return "421 later"
+
+    def say(session: Session, line: str) -> Any:
+        if session.number == 1:
+            return "FIN" if session.mails == 2 and line.startswith("RCPT") else None
+        return refuse() if session.number in (2, 3) and line == "" else None
+
+    async with served(say, size=3, attempts=3) as (server, pool):
+        found = await statuses(pool, mails(3))
+        assert {*found.values()} == {"accepted"}
+        assert len(server.sessions) == 4
+        assert pool.statistics().retries == 2
+
+
 async def test_a_server_that_comes_back_gets_them_all() -> None:
     def say(session: Session, line: str) -> str | None:
         return "421 later" if line == "" and session.number <= 2 else None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -24,10 +25,10 @@ from ..mail.mail import Mail
 from ..mail.result import SendResult
 from ..smtp import SMTP
 from ..wire.protocol import SMTPProtocol
-from .policy import Member, Policy, Waiter
+from .policy import Member, Owner, Policy, Waiter
 from .statistics import Tally
 
-__all__ = ["Connections"]
+__all__ = ["Connections", "one_more"]
 
 #: Seconds of idling after which a session may be gone without anybody having seen it:
 #: a firewall that forgets a connection tells neither side.
@@ -127,9 +128,11 @@ class Connections:
         *,
         is_mail: bool = True,
         domains: frozenset[str] = frozenset(),
-        owner: object = None,
+        owner: Owner | None = None,
     ) -> Member:
         """Wait for a session; `release` gives it back.
+
+        Where no session could be opened, the owner is told before each of its waiters.
 
         Raises:
             Exception: No session could be opened, and none is there.
@@ -151,7 +154,7 @@ class Connections:
             self._act()
             raise
 
-    def dismiss(self, owner: object) -> None:
+    def dismiss(self, owner: Owner) -> None:
         """Cancel those who wait for an owner that has nothing more to do."""
         for waiter in [*self.policy.waiters]:
             if waiter.owner is owner:
@@ -167,6 +170,10 @@ class Connections:
         result = await member.client._send(part, first_reply=limit)  # noqa: SLF001  # made for the pool
         self.policy.mail_accepted(member)
         return cast(SendResult, result)
+
+    def may_send(self) -> bool:
+        """Say whether one more mail may leave now, and have it counted by `rate`."""
+        return self.policy.may_send(self._now())
 
     def mail_failed(self, member: Member, error: Exception) -> bool:
         """Tell the policy of a mail that failed; see `Policy.mail_failed`."""
@@ -224,11 +231,8 @@ class Connections:
 
     def _act(self) -> None:
         plan = self.policy.plan(self._now())
-        for waiter in plan.fail:
-            error = plan.error
-            waiter.answer.set_exception(
-                again(error) if isinstance(error, SMTPException) else error
-            )
+        if plan.error is not None:
+            self._fail(plan.fail, plan.error)
         for waiter, member in plan.lend:
             waiter.answer.set_result(member)
         for member in plan.close:
@@ -241,6 +245,14 @@ class Connections:
             self._is_drained.set()
         if self._on_change is not None:
             self._on_change()
+
+    @staticmethod
+    def _fail(waiters: list[Waiter], error: Exception) -> None:
+        owners = Counter(w.owner for w in waiters if w.owner is not None)
+        for owner, number in owners.items():
+            owner.refused(error, number)
+        for waiter in waiters:
+            waiter.answer.set_exception(one_more(error))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something in a task of its own, which closing waits for."""
@@ -344,6 +356,11 @@ class Connections:
             self.spawn(member.client.close())
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def one_more(error: Exception) -> Exception:
+    """Return an error for one more caller or mail; ours get one of their own each."""
+    return again(error) if isinstance(error, SMTPException) else error
 
 
 def _protocol_of(client: SMTP) -> SMTPProtocol | None:

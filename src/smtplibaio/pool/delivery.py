@@ -16,7 +16,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -57,19 +57,21 @@ class Delivery:
         attempts: The attempts that it has.
     """
 
+    # Most mails are accepted at once, and need none of their own of these.
+    is_over = False
+    tries = 0
+    error: Exception | None = None
+    failure: Exception | None = None
+    result: SendResult | None = None
+    _left: dict[str, str] | None = None  # None as long as nobody has counted
+    _now: Sequence[str] = ()  # the recipients of the transaction that is under way
+    _was_replaced = False
+
     def __init__(self, mail: Mail, attempts: int) -> None:
         self.mail = mail
-        self.is_over = False
-        self.tries = 0
-        self.error: Exception | None = None
-        self.failure: Exception | None = None
-        self.result: SendResult | None = None
         self._attempts = attempts
         self._content = Repeatable(mail.message)
         self._frozen = _frozen(mail, self._content.message)
-        self._left: dict[str, str] | None = None  # None as long as nobody has counted
-        self._now: list[str] = []  # the recipients of the transaction that is under way
-        self._was_replaced = False
 
     # What is sent
 
@@ -99,9 +101,11 @@ class Delivery:
         Returns:
             The mail, with those recipients; None where the session can take none.
         """
-        may_split = self._content.can_be_read_twice() and not self.mail.all_or_nothing
         is_limited = limits.rcptmax is not None or limits.rcptdomainmax is not None
-        if self._left is None and not (is_limited and may_split):
+        if self._left is None and not is_limited:
+            return self._frozen
+        may_split = self._content.can_be_read_twice() and not self.mail.all_or_nothing
+        if self._left is None and not may_split:
             return self._frozen
         left = self._recipients()
         if not left:
@@ -216,7 +220,7 @@ def _frozen(mail: Mail, message: object) -> Mail:
     once = {
         name: tuple(value)
         for name in ("recipients", "mail_options", "rcpt_options", "notify")
-        if isinstance(value := getattr(mail, name), Iterator)
+        if hasattr(value := getattr(mail, name), "__next__")
     }
     if not once and message is mail.message:
         return mail

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import random
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ..exceptions import SMTPConnectionError, SMTPConnectionLostError, SMTPTimeoutError
 from ..grammar.extensions import Limits
@@ -32,7 +32,7 @@ from .backoff import Backoff
 from .learning import SessionLength
 from .rate import Rate
 
-__all__ = ["Member", "Plan", "Policy", "Rules", "Waiter"]
+__all__ = ["Member", "Owner", "Plan", "Policy", "Rules", "Waiter"]
 
 #: Seconds of idling after which the end of a session says nothing about how many mails
 #: the server takes in one.
@@ -66,6 +66,7 @@ class Member:
         client: Its client.
         protocol: The connection that the client had when it was opened.
         limits: What its server announced.
+        most: The mails that it may have, as far as the caller and the server say.
         opened_at: When it was opened.
         idle_since: When it was given back.
         idled: Seconds that it had idled when it was lent.
@@ -82,6 +83,7 @@ class Member:
     client: Any = None
     protocol: Any = None
     limits: Limits = Limits()  # noqa: RUF009  # it cannot be changed
+    most: float = _NEVER
     opened_at: float = 0.0
     idle_since: float = 0.0
     idled: float = 0.0
@@ -92,6 +94,18 @@ class Member:
     is_trial: bool = False
     is_spent: bool = False
     holder: object = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether its connection has not ended."""
+        return self.protocol.cause is None
+
+
+class Owner(Protocol):
+    """For whom several waiters wait, any of which may have any of its mails."""
+
+    def refused(self, error: Exception, number: int) -> object:
+        """Take note that so many of its waiters get an error, all in one step."""
 
 
 @dataclass(eq=False, slots=True)
@@ -108,7 +122,7 @@ class Waiter:
     answer: Any
     is_mail: bool = True
     domains: frozenset[str] = frozenset()
-    owner: object = None
+    owner: Owner | None = None
 
 
 @dataclass(slots=True)
@@ -217,10 +231,14 @@ class Policy:
 
     def room_of(self, member: Member) -> float:
         """Count the mails that a session may still have."""
-        learnt = None if member.is_trial else self.length.limit
-        limits = (self._rules.max_messages, member.limits.mailmax, learnt)
-        most = min((limit for limit in limits if limit is not None), default=_NEVER)
+        most, learnt = member.most, self.length.limit
+        if learnt is not None and learnt < most and not member.is_trial:
+            most = learnt
         return most - member.mails
+
+    def may_send(self, now: float) -> bool:
+        """Say whether one more mail may leave in a session, and count it."""
+        return now >= self.backoff.sending.opens_at and self.rate.take(now)
 
     def _lend(self, now: float, plan: Plan) -> None:
         if now < self.backoff.sending.opens_at:
@@ -300,6 +318,10 @@ class Policy:
     def opened(self, member: Member, limits: Limits, now: float) -> None:
         """Take note that a connection was opened."""
         member.limits = limits
+        member.most = min(
+            _NEVER if most is None else most
+            for most in (self._rules.max_messages, limits.mailmax)
+        )
         member.opened_at = member.idle_since = now
         member.is_trial = self.length.is_trial()
         self._rest(member)
@@ -367,7 +389,8 @@ class Policy:
     def mail_accepted(self, member: Member) -> None:
         """Take note that the server accepted a mail."""
         member.answered += 1
-        self.length.took(member.answered)
+        if self.length.limit is not None:
+            self.length.took(member.answered)
         self.backoff.sending.succeeded()
 
     def mail_failed(self, member: Member, error: Exception, now: float) -> bool:
@@ -403,7 +426,7 @@ class Policy:
 
     def is_wanted(self, owner: object) -> bool:
         """Say whether somebody else waits for a session than this owner."""
-        return any(waiter.owner is not owner for waiter in self.waiters)
+        return bool(self.waiters) and any(w.owner is not owner for w in self.waiters)
 
 
 def suits(member: Member, domains: frozenset[str]) -> bool:

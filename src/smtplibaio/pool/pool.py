@@ -305,9 +305,12 @@ class SMTPPool:
                     if not await connections.pause(seconds):
                         delivery.end(failure)
                     del failure  # as below
+        except asyncio.CancelledError:
+            connections.tally.mails["cancelled"] += 1
+            raise
         finally:
             connections.end()
-        connections.tally.mail_ended(delivery.status)
+        connections.tally.mails[delivery.status] += 1
         try:
             return delivery.settle()
         finally:

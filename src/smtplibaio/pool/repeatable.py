@@ -29,12 +29,11 @@ class Repeatable:
         message: What the caller gave.
     """
 
-    __slots__ = ("_position", "_watched", "message")
+    _watched: _Watched | None = None
+    _position: Any = None
 
     def __init__(self, message: Any) -> None:
         self.message = message
-        self._watched: _Watched | None = None
-        self._position: Any = None
         if isinstance(message, (bytes, str)) or hasattr(message, "as_bytes"):
             return
         if is_readable(message):

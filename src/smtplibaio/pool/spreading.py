@@ -6,7 +6,8 @@ Rules:
    has had enough mails, when somebody else waits for a session, or when there is
    nothing to send at the moment.
 2. As many workers come for a session as there are mails that nobody else comes for, and
-   no more than there may be connections.
+   no more than there may be connections. If no session can be had, that is one attempt
+   of each mail that a worker has come for, however many wait for the connection.
 3. When the iterator is left, no further mail is begun. Those that were begun are
    finished, so that no session is broken off in the middle of a mail.
 """
@@ -27,7 +28,7 @@ from ..exceptions import (
 )
 from ..mail.mail import Mail
 from ..mail.result import Outcome, SendResult
-from .connections import SUSPECT, Connections
+from .connections import SUSPECT, Connections, one_more
 from .delivery import Delivery
 from .policy import Member
 from .stock import Stock
@@ -106,13 +107,14 @@ class Spread:
             raise SMTPConnectionError("another task is waiting for the next outcome")
         self._is_waited_for = True
         try:
+            loop = self._connections.bind()
             if self._loop is None:
                 self._connections.check()
                 self._connections.at_closing.add(self._on_closing)
-            self._loop = self._connections.bind()
-            self._staff()
+                self._loop = loop
+                self._staff()
             while not self._out and not self._is_over:
-                self._news = self._loop.create_future()
+                self._news = loop.create_future()
                 await self._news
             if not self._out:
                 await self._finish()
@@ -214,19 +216,17 @@ class Spread:
         domains = first.domains() if first is not None and is_limited else frozenset()
         try:
             member = await self._connections.acquire(domains=domains, owner=self)
-        except Exception as exc:
-            self._blame_next(exc)
-            return
+        except Exception:
+            return  # the mails know by `refused`
         finally:
             self._coming -= 1
         send = self._send_alone if member.idled > SUSPECT else self._run
         await send(member)
 
-    def _blame_next(self, error: Exception, *, is_free: bool = False) -> None:
-        """Have the next mail fail, which would have had the session."""
-        delivery = self._stock.next()
-        if delivery is not None:
-            self._failed(delivery, error, is_free=is_free)
+    def refused(self, error: Exception, number: int) -> None:
+        """Have so many mails fail, each once: no session can be had for them."""
+        for delivery in self._stock.next_held(number):
+            self._failed(delivery, one_more(error))
 
     async def _run(self, member: Member) -> None:
         begun: deque[Delivery] = deque()
@@ -236,7 +236,9 @@ class Spread:
             async for outcome in outcomes:
                 self._answered(member, begun.popleft(), outcome)
         except SMTPException as exc:  # the session ended before the first mail
-            self._blame_next(exc, is_free=self._connections.mail_failed(member, exc))
+            is_free = self._connections.mail_failed(member, exc)
+            for delivery in self._stock.next_held(1):  # which would have been that
+                self._failed(delivery, exc, is_free=is_free)
         finally:
             for delivery in begun:  # it may have left, so it is never sent again
                 lost = unknown_after("the run that it was in was broken off")
@@ -250,7 +252,9 @@ class Spread:
         try:
             for part in islice(self._share(member, begun), 1):
                 result = await self._connections.transact(member, part)
-                self._accepted(begun.popleft(), result)
+                delivery = begun.popleft()
+                delivery.accepted(result)
+                self._go_on(delivery)
         except Exception as exc:
             is_free = self._connections.mail_failed(member, exc)
             self._failed(begun.popleft(), exc, is_free=is_free)
@@ -259,32 +263,26 @@ class Spread:
 
     def _share(self, member: Member, begun: deque[Delivery]) -> Iterator[Mail]:
         """Give a session its mails, as long as it is to have more."""
-        is_first = True
-        while (delivery := self._next_for(member, is_first=is_first)) is not None:
-            # `acquire` has waited until the first one may leave.
-            if not is_first and not self._may_send():
-                self._stock.put_back(delivery)
+        stock, policy = self._stock, self._policy
+        is_first = True  # `acquire` has waited until the first one may leave
+        while not (self._must_stop or member.is_spent) and policy.room_of(member) > 0:
+            if not is_first and (policy.is_wanted(self) or not member.stands):
+                return
+            delivery = stock.next()
+            if delivery is None:
+                return
+            if not is_first and not self._connections.may_send():
+                stock.put_back(delivery)
                 return
             part = delivery.part(member.limits, member.domains)
             if part is None:
-                self._stock.put_back(delivery)
+                stock.put_back(delivery)
                 member.is_spent = True
                 return
             is_first = False
             begun.append(delivery)
             member.mails += 1
             yield part
-
-    def _next_for(self, member: Member, *, is_first: bool) -> Delivery | None:
-        if self._must_stop or member.is_spent or self._policy.room_of(member) <= 0:
-            return None
-        is_over = self._policy.is_wanted(self) or not member.client.is_connected
-        return self._stock.next() if is_first or not is_over else None
-
-    def _may_send(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        is_paused = now < self._policy.backoff.sending.opens_at
-        return not is_paused and self._policy.rate.take(now)
 
     # What became of the mails
 
@@ -294,13 +292,15 @@ class Spread:
             self._failed(delivery, outcome.error, is_free=is_free)
             return
         self._policy.mail_accepted(member)
-        self._accepted(delivery, cast(SendResult, outcome.result))
+        delivery.accepted(cast(SendResult, outcome.result))
+        if delivery.is_over and outcome.mail is delivery.mail:
+            self._tell(outcome)
+        else:
+            self._go_on(delivery)
 
-    def _accepted(self, delivery: Delivery, result: SendResult) -> None:
-        delivery.accepted(result)
-        self._go_on(delivery)
-
-    def _failed(self, delivery: Delivery, error: Exception, *, is_free: bool) -> None:
+    def _failed(
+        self, delivery: Delivery, error: Exception, *, is_free: bool = False
+    ) -> None:
         delivery.failed(error, is_free=is_free)
         if not delivery.is_over and self._must_stop:
             delivery.end(error)
@@ -318,12 +318,17 @@ class Spread:
 
     def _report(self, delivery: Delivery) -> None:
         error = delivery.error
-        self._connections.tally.mail_ended(delivery.status)
-        if error is None or isinstance(error, SMTPException):
-            error = None if error is None else without_frames(error)
-            outcome = Outcome(delivery.mail, delivery.result, error, delivery.status)
-            if not self._is_left:
-                self._out.append(outcome)
-        else:
+        if error is not None and not isinstance(error, SMTPException):
+            self._connections.tally.mails[delivery.status] += 1
             self._stock.fail(error)
+            self._wake()
+            return
+        error = None if error is None else without_frames(error)
+        status = delivery.status
+        self._tell(Outcome(delivery.mail, delivery.result, error, status))
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._connections.tally.mails[outcome.status] += 1
+        if not self._is_left:
+            self._out.append(outcome)
         self._wake()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
+from ..mail.result import Status
 from .signs import reason_of
 
 __all__ = ["PoolStatistics", "Tally"]
@@ -27,6 +29,8 @@ class PoolStatistics:
         refused: Mails that the server refused.
         unknown: Mails that may have been accepted, and may not.
         not_sent: Mails that the server has not judged, and has not taken.
+        cancelled: Mails whose caller was cancelled before anything else became of them;
+            some of them may have been accepted.
         retries: Further attempts to send a mail.
         connects: Connections that were opened.
         replaced: Sessions that turned out to be of no use before MAIL, where another
@@ -45,6 +49,7 @@ class PoolStatistics:
     refused: int = 0
     unknown: int = 0
     not_sent: int = 0
+    cancelled: int = 0
     retries: int = 0
     connects: int = 0
     replaced: int = 0
@@ -53,22 +58,18 @@ class PoolStatistics:
 
 @dataclass(slots=True)
 class Tally:
-    """The figures that only grow, while they are counted."""
+    """The figures that only grow, while they are counted.
 
-    accepted: int = 0
-    partial: int = 0
-    refused: int = 0
-    unknown: int = 0
-    not_sent: int = 0
+    Attributes:
+        mails: How many mails have ended, by what became of them.
+        retries: As in `PoolStatistics`, like those below.
+    """
+
+    mails: Counter[Status | Literal["cancelled"]] = field(default_factory=Counter)
     retries: int = 0
     connects: int = 0
     replaced: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-
-    def mail_ended(self, status: str) -> None:
-        """Count a mail by its status, as `Outcome` names it."""
-        name = status.replace(" ", "_")
-        setattr(self, name, getattr(self, name) + 1)
 
     def failed(self, error: BaseException) -> None:
         """Count a failure by its reason."""
@@ -85,13 +86,20 @@ class Tally:
         self, *, idle: int, busy: int, waiting: int, limit: int
     ) -> PoolStatistics:
         """Join these figures with those of the moment."""
-        counted = {each.name: getattr(self, each.name) for each in fields(self)}
-        counted["reasons"] = MappingProxyType(dict(self.reasons))
         return PoolStatistics(
             open=idle + busy,
             idle=idle,
             busy=busy,
             waiting=waiting,
             limit=limit,
-            **counted,
+            accepted=self.mails["accepted"],
+            partial=self.mails["partial"],
+            refused=self.mails["refused"],
+            unknown=self.mails["unknown"],
+            not_sent=self.mails["not sent"],
+            cancelled=self.mails["cancelled"],
+            retries=self.retries,
+            connects=self.connects,
+            replaced=self.replaced,
+            reasons=MappingProxyType(dict(self.reasons)),
         )

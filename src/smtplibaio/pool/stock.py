@@ -76,7 +76,13 @@ class Stock:
 
     def next(self) -> Delivery | None:
         """Take the next mail; None where there is none at the moment."""
-        return self._ready.popleft() if self.has(1) else None
+        if self._later:
+            self._move_due(asyncio.get_running_loop().time())
+        return self._ready.popleft() if self._ready else self._new()
+
+    def next_held(self, number: int) -> list[Delivery]:
+        """Take as many mails at most, and none of them anew from the source."""
+        return [self._ready.popleft() for _ in range(min(number, len(self._ready)))]
 
     def has(self, number: int) -> bool:
         """Say whether so many mails could be begun now."""
