@@ -130,14 +130,14 @@ class Connections:
         domains: frozenset[str] = frozenset(),
         owner: Owner | None = None,
     ) -> Member:
-        """Wait for a session; `release` gives it back.
+        """Wait for a session, within an operation (`begin`); `release` gives it back.
 
         Where no session could be opened, the owner is told before each of its waiters.
 
         Raises:
             Exception: No session could be opened, and none is there.
         """
-        loop = self.bind()
+        loop = self._loop
         if self._is_broken_off:
             raise SMTPConnectionError("the pool is closed")
         answer: asyncio.Future[Member] = loop.create_future()

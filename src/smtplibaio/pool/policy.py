@@ -19,9 +19,11 @@ Rules:
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from random import random
 from typing import Any, Literal, Protocol
 
@@ -42,6 +44,8 @@ IDLE_FOR_LEARNING = 10.0
 AT_ONCE = 1.0
 
 _NEVER = float("inf")
+
+_IDLE_SINCE = attrgetter("idle_since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,6 @@ class Waiter:
     owner: Owner | None = None
 
 
-@dataclass(slots=True)
 class Plan:
     """What is to be done now.
 
@@ -138,12 +141,15 @@ class Plan:
         look_again: When to ask again, if nothing happens before.
     """
 
-    close: list[Member] = field(default_factory=list)
-    open: list[Member] = field(default_factory=list)
-    lend: list[tuple[Waiter, Member]] = field(default_factory=list)
-    fail: list[Waiter] = field(default_factory=list)
-    error: Exception | None = None
-    look_again: float = _NEVER
+    __slots__ = ("close", "error", "fail", "lend", "look_again", "open")
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.close: list[Member] = []
+        self.open: list[Member] = []
+        self.lend: list[tuple[Waiter, Member]] = []
+        self.fail: list[Waiter] = []
+        self.error = error
+        self.look_again = _NEVER
 
 
 class Policy:
@@ -169,6 +175,7 @@ class Policy:
         self.length = SessionLength()
         self.rate = Rate(rules.rate)
         self._rules = rules
+        self._idle: list[Member] = []  # the one that was used last is the last
         self._failure: Exception | None = None
         # No idle session ends before; a session that was lent may have been the one.
         self._first_end = _NEVER
@@ -181,11 +188,11 @@ class Policy:
 
     def plan(self, now: float) -> Plan:
         """Decide what is to be done now."""
-        plan = Plan()
+        plan = Plan(self._failure)
+        self._failure = None
         self.backoff.grow(now)
         while self.waiters and self.waiters[0].answer.done():
             self.waiters.popleft()
-        plan.error, self._failure = self._failure, None
         self._close(now, plan)
         if self.waiters:
             self._lend(now, plan)
@@ -200,25 +207,27 @@ class Policy:
         is_in_time = now < self._first_end and not self.is_closing
         if is_in_time and len(self.members) <= self.backoff.limit:
             return
-        idle = [member for member in self.members if member.state == "idle"]
-        idle.sort(key=lambda member: member.idle_since)
         too_many = self.count("opening", "idle", "busy") - self.backoff.limit
         is_over = self.is_closing and not self.waiters
-        for member in idle:
+        for member in [*self._idle]:
             if is_over or too_many > 0 or member.ends_at <= now:
                 too_many -= 1
                 self._retire(member, plan)
-        ends = (member.ends_at for member in idle if member.state == "idle")
-        self._first_end = min(ends, default=_NEVER)
+        self._first_end = min((m.ends_at for m in self._idle), default=_NEVER)
 
-    @staticmethod
-    def _retire(member: Member, plan: Plan) -> None:
+    def _retire(self, member: Member, plan: Plan) -> None:
+        self._idle.remove(member)
         member.state = "closing"
         plan.close.append(member)
 
     def _rest(self, member: Member) -> None:
-        """Have a session idle, and note when that ends."""
+        """Have a session idle."""
         member.state = "idle"
+        insort(self._idle, member, key=_IDLE_SINCE)
+        self._note_end(member)
+
+    def _note_end(self, member: Member) -> None:
+        """Note when a session that idles is to be closed."""
         if member.is_spent or self.room_of(member) <= 0:
             member.ends_at = self._first_end = -_NEVER
             return
@@ -243,29 +252,26 @@ class Policy:
     def _lend(self, now: float, plan: Plan) -> None:
         if now < self.backoff.sending.opens_at:
             return
-        idle = [member for member in self.members if member.state == "idle"]
-        idle.sort(key=lambda member: member.idle_since)
+        idle = self._idle
         while self.waiters and idle:
             waiter = self.waiters[0]
             if waiter.answer.done():
                 self.waiters.popleft()
                 continue
-            suited = [each for each in idle if suits(each, waiter.domains)]
-            if not suited:
+            place = len(idle) - 1
+            while place >= 0 and not suits(idle[place], waiter.domains):
+                place -= 1
+            if place < 0:
                 if self._free_places() <= 0:  # the oldest makes room for a new one
                     self._retire(idle[0], plan)
                 return
             if waiter.is_mail and not self.rate.take(now):
                 return
             self.waiters.popleft()
-            idle.remove(suited[-1])
-            self._lent(suited[-1], now)
-            plan.lend.append((waiter, suited[-1]))
-
-    @staticmethod
-    def _lent(member: Member, now: float) -> None:
-        member.state = "busy"
-        member.idled = now - member.idle_since
+            member = idle.pop(place)
+            member.state = "busy"
+            member.idled = now - member.idle_since
+            plan.lend.append((waiter, member))
 
     def _free_places(self) -> int:
         return min(
@@ -278,10 +284,7 @@ class Policy:
         if now < max(gate.opens_at, self.backoff.sending.opens_at):
             return
         head = self.waiters[0]
-        usable = sum(
-            member.state == "idle" and suits(member, head.domains)
-            for member in self.members
-        )
+        usable = sum(suits(member, head.domains) for member in self._idle)
         wanted = len(self.waiters) - usable - self.count("opening")
         if gate.failures or self._rules.rate is not None:
             wanted = min(wanted, 1 - self.count("opening") - usable)
@@ -303,15 +306,16 @@ class Policy:
             self.waiters.clear()
 
     def _look_again(self, now: float, plan: Plan) -> None:
-        moments = [self._first_end]
+        plan.look_again = self._first_end  # which is later than now, or there is none
         if self.waiters:
-            moments += [
+            moments = (
+                self._first_end,
                 self.rate.ready_at,
                 self.backoff.opening.opens_at,
                 self.backoff.sending.opens_at,
                 self.backoff.grows_at,
-            ]
-        plan.look_again = min((m for m in moments if m > now), default=_NEVER)
+            )
+            plan.look_again = min((m for m in moments if m > now), default=_NEVER)
 
     # What has happened
 
@@ -351,6 +355,7 @@ class Policy:
             now: The time.
         """
         self.members.remove(member)
+        self._idle.remove(member)
         if error is None:
             return
         if any(reply.enhanced == (4, 3, 2) for _, reply in signs.said(error)):
@@ -364,9 +369,8 @@ class Policy:
 
     def _learn(self, mails: int) -> None:
         self.length.ended_after(mails)
-        for member in self.members:
-            if member.state == "idle":
-                self._rest(member)
+        for member in self._idle:
+            self._note_end(member)
 
     def given_up(self, waiter: Waiter) -> bool:
         """Take note that a caller has gone; say whether it was still waiting."""
@@ -419,10 +423,10 @@ class Policy:
         return True
 
     def _suspect_older(self, than: Member) -> None:
-        for member in self.members:
-            if member.state == "idle" and member.idle_since <= than.idle_since:
+        for member in self._idle:
+            if member.idle_since <= than.idle_since:
                 member.is_spent = True
-                self._rest(member)
+                self._note_end(member)
 
     def is_wanted(self, owner: object) -> bool:
         """Say whether somebody else waits for a session than this owner."""
