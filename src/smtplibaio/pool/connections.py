@@ -106,13 +106,18 @@ class Connections:
         Raises:
             SMTPConnectionError: The pool is closed, or belongs to others.
         """
+        self.begin()
+        self._under_way -= 1
+
+    def begin(self) -> None:
+        """Count an operation in, so that closing waits for it.
+
+        Raises:
+            SMTPConnectionError: The pool is closed, or belongs to others.
+        """
         self.bind()
         if self.is_closing:
             raise SMTPConnectionError("the pool is closed")
-
-    def begin(self) -> None:
-        """Count an operation in, so that closing waits for it; see `check`."""
-        self.check()
         self._under_way += 1
 
     def end(self) -> None:
@@ -160,16 +165,16 @@ class Connections:
             if waiter.owner is owner:
                 waiter.answer.cancel()
 
-    async def transact(self, member: Member, part: Mail) -> SendResult:
-        """Send a mail in one transaction; `member.mails` has counted it.
+    def transact(self, member: Member, part: Mail) -> Coroutine[Any, Any, SendResult]:
+        """Return a coroutine that sends a mail in one transaction.
 
-        Raises:
-            SMTPException: As `SMTP.send_message`.
+        The caller tells the policy: `member.mails`, `mail_accepted`, `mail_failed`.
         """
         limit = FIRST_REPLY if member.idled > SUSPECT else None
-        result = await member.client._send(part, first_reply=limit)  # noqa: SLF001  # made for the pool
-        self.policy.mail_accepted(member)
-        return cast(SendResult, result)
+        sending: Coroutine[Any, Any, SendResult] = member.client._send(  # noqa: SLF001  # made for the pool
+            part, first_reply=limit
+        )
+        return sending
 
     def may_send(self) -> bool:
         """Say whether one more mail may leave now, and have it counted by `rate`."""
@@ -179,17 +184,18 @@ class Connections:
         """Tell the policy of a mail that failed; see `Policy.mail_failed`."""
         self.tally.failed(error)
         is_free = self.policy.mail_failed(member, error, self._now())
-        if not self._stands(member):
+        if not member.stands:
             member.is_spent = True  # and what is behind this mail says nothing new
         return is_free
 
     def release(self, member: Member) -> None:
         """Take a session back, or what is left of it."""
-        if self._stands(member):
-            self.policy.given_back(member, self._now())
+        now = self._loop.time()
+        if member.stands:
+            self.policy.given_back(member, now)
         else:
             self.policy.closed(member)
-        self._act()
+        self._act(now)
 
     def release_in_order(self, member: Member) -> None:
         """Take a session back that had commands of the caller's own."""
@@ -229,8 +235,8 @@ class Connections:
     def _now(self) -> float:
         return self._loop.time()
 
-    def _act(self) -> None:
-        plan = self.policy.plan(self._now())
+    def _act(self, now: float | None = None) -> None:
+        plan = self.policy.plan(self._now() if now is None else now)
         if plan.error is not None:
             self._fail(plan.fail, plan.error)
         for waiter, member in plan.lend:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import cast
 
 from ..exceptions import (
@@ -37,6 +38,9 @@ from .repeatable import Repeatable
 from .splitting import domain_of, is_one_too_many, next_recipients
 
 __all__ = ["Delivery"]
+
+_MAY_BE_ITERATORS = ("recipients", "mail_options", "rcpt_options", "notify")
+_iterables_of = attrgetter(*_MAY_BE_ITERATORS)
 
 _REFUSALS = (SMTPCommandFailedError, SMTPNoRecipientError, SMTPRecipientRefusedError)
 
@@ -219,8 +223,8 @@ def _frozen(mail: Mail, message: object) -> Mail:
     """Return a mail that says the same as often as it is asked."""
     once = {
         name: tuple(value)
-        for name in ("recipients", "mail_options", "rcpt_options", "notify")
-        if hasattr(value := getattr(mail, name), "__next__")
+        for name, value in zip(_MAY_BE_ITERATORS, _iterables_of(mail), strict=True)
+        if hasattr(value, "__next__")
     }
     if not once and message is mail.message:
         return mail

@@ -71,10 +71,10 @@ class Member:
         protocol: The connection that the client had when it was opened.
         limits: What its server announced.
         most: The mails that it may have, as far as the caller and the server say.
-        opened_at: When it was opened.
         idle_since: When it was given back.
         idled: Seconds that it had idled when it was lent.
         ends_at: When it is to be closed, if it idles until then.
+        expires_at: When it is too old to be used again.
         mails: The mails that it has begun.
         answered: The mails that its server has judged.
         domains: The domains of the recipients that it has had, if somebody counts.
@@ -88,10 +88,10 @@ class Member:
     protocol: Any = None
     limits: Limits = Limits()  # noqa: RUF009  # it cannot be changed
     most: float = _NEVER
-    opened_at: float = 0.0
     idle_since: float = 0.0
     idled: float = 0.0
     ends_at: float = _NEVER
+    expires_at: float = _NEVER
     mails: int = 0
     answered: int = 0
     domains: set[str] = field(default_factory=set)
@@ -175,6 +175,7 @@ class Policy:
         self.length = SessionLength()
         self.rate = Rate(rules.rate)
         self._rules = rules
+        self._max_idle = _NEVER if rules.max_idle is None else rules.max_idle
         self._idle: list[Member] = []  # the one that was used last is the last
         self._failure: Exception | None = None
         # No idle session ends before; a session that was lent may have been the one.
@@ -228,15 +229,14 @@ class Policy:
 
     def _note_end(self, member: Member) -> None:
         """Note when a session that idles is to be closed."""
+        ends_at = member.idle_since + self._max_idle
         if member.is_spent or self.room_of(member) <= 0:
-            member.ends_at = self._first_end = -_NEVER
-            return
-        max_age, max_idle = self._rules.max_age, self._rules.max_idle
-        member.ends_at = min(
-            _NEVER if max_age is None else member.opened_at + max_age,
-            _NEVER if max_idle is None else member.idle_since + max_idle,
-        )
-        self._first_end = min(self._first_end, member.ends_at)
+            ends_at = -_NEVER
+        elif member.expires_at < ends_at:
+            ends_at = member.expires_at
+        member.ends_at = ends_at
+        if ends_at < self._first_end:
+            self._first_end = ends_at
 
     def room_of(self, member: Member) -> float:
         """Count the mails that a session may still have."""
@@ -326,7 +326,9 @@ class Policy:
             _NEVER if most is None else most
             for most in (self._rules.max_messages, limits.mailmax)
         )
-        member.opened_at = member.idle_since = now
+        member.idle_since = now
+        if self._rules.max_age is not None:
+            member.expires_at = now + self._rules.max_age
         member.is_trial = self.length.is_trial()
         self._rest(member)
         self.counts_domains = limits.rcptdomainmax is not None

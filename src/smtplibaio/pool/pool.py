@@ -28,7 +28,7 @@ from ..smtp import LMTP, SMTP
 from .backoff import pause
 from .connections import Connections
 from .delivery import Delivery
-from .policy import Policy, Rules
+from .policy import Member, Policy, Rules
 from .spreading import Spread, SpreadOutcomes
 from .statistics import PoolStatistics
 
@@ -299,7 +299,12 @@ class SMTPPool:
         try:
             delivery = self._delivery(mail)
             while not delivery.is_over:
-                await self._try(delivery)
+                try:
+                    member = await connections.acquire(domains=self._domains(delivery))
+                except Exception as exc:
+                    self._failed(delivery, exc)
+                else:
+                    await self._transact(delivery, member)
                 if (failure := delivery.failure) is not None:
                     seconds = self._pause_after(delivery.tries)
                     if not await connections.pause(seconds):
@@ -316,16 +321,13 @@ class SMTPPool:
         finally:
             del delivery  # it has the error, the error this frame, and the frame it
 
-    async def _try(self, delivery: Delivery) -> None:
-        """Make one transaction, or find out why not."""
+    def _domains(self, delivery: Delivery) -> frozenset[str]:
+        is_limited = self._connections.policy.counts_domains
+        return delivery.domains() if is_limited else frozenset()
+
+    async def _transact(self, delivery: Delivery, member: Member) -> None:
+        """Make one transaction in a session, and give the session back."""
         connections = self._connections
-        policy = connections.policy
-        domains = delivery.domains() if policy.counts_domains else frozenset()
-        try:
-            member = await connections.acquire(domains=domains)
-        except Exception as exc:
-            self._failed(delivery, exc)
-            return
         try:
             part = delivery.part(member.limits, member.domains)
             if part is None:
@@ -337,6 +339,7 @@ class SMTPPool:
             is_free = connections.mail_failed(member, exc)
             self._failed(delivery, exc, is_free=is_free)
         else:
+            connections.policy.mail_accepted(member)
             delivery.accepted(result)
         finally:
             connections.release(member)

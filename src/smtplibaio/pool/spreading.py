@@ -252,6 +252,7 @@ class Spread:
         try:
             for part in islice(self._share(member, begun), 1):
                 result = await self._connections.transact(member, part)
+                self._policy.mail_accepted(member)
                 delivery = begun.popleft()
                 delivery.accepted(result)
                 self._go_on(delivery)
