@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import cast
 
 from ..exceptions import (
@@ -38,9 +37,6 @@ from .repeatable import Repeatable
 from .splitting import domain_of, is_one_too_many, next_recipients
 
 __all__ = ["Delivery"]
-
-_MAY_BE_ITERATORS = ("recipients", "mail_options", "rcpt_options", "notify")
-_iterables_of = attrgetter(*_MAY_BE_ITERATORS)
 
 _REFUSALS = (SMTPCommandFailedError, SMTPNoRecipientError, SMTPRecipientRefusedError)
 
@@ -70,12 +66,17 @@ class Delivery:
     _left: dict[str, str] | None = None  # None as long as nobody has counted
     _now: Sequence[str] = ()  # the recipients of the transaction that is under way
     _was_replaced = False
+    _content = Repeatable(b"")  # as good as any octets
 
     def __init__(self, mail: Mail, attempts: int) -> None:
-        self.mail = mail
+        self.mail = self._frozen = mail
         self._attempts = attempts
-        self._content = Repeatable(mail.message)
-        self._frozen = _frozen(mail, self._content.message)
+        message = mail.message
+        if not isinstance(message, bytes):
+            self._content = Repeatable(message)
+            message = self._content.message
+        if message is not mail.message or _can_be_read_once(mail):
+            self._frozen = _frozen(mail, message)
 
     # What is sent
 
@@ -219,13 +220,20 @@ class Delivery:
         return "refused" if is_refused else "not sent"
 
 
+def _can_be_read_once(mail: Mail) -> bool:
+    return (
+        hasattr(mail.recipients, "__next__")
+        or hasattr(mail.mail_options, "__next__")
+        or hasattr(mail.rcpt_options, "__next__")
+        or hasattr(mail.notify, "__next__")
+    )
+
+
 def _frozen(mail: Mail, message: object) -> Mail:
     """Return a mail that says the same as often as it is asked."""
     once = {
         name: tuple(value)
-        for name, value in zip(_MAY_BE_ITERATORS, _iterables_of(mail), strict=True)
-        if hasattr(value, "__next__")
+        for name in ("recipients", "mail_options", "rcpt_options", "notify")
+        if hasattr(value := getattr(mail, name), "__next__")
     }
-    if not once and message is mail.message:
-        return mail
     return replace(mail, message=message, **once)  # type: ignore[arg-type]  # their names

@@ -258,7 +258,7 @@ class SMTPPool:
                 window,
                 self._size,
                 self._connections,
-                self._delivery,
+                partial(Delivery, attempts=self._attempts),
                 self._pause_after,
             )
         )
@@ -297,7 +297,7 @@ class SMTPPool:
         connections = self._connections
         connections.begin()
         try:
-            delivery = self._delivery(mail)
+            delivery = Delivery(mail, self._attempts)
             while not delivery.is_over:
                 try:
                     member = await connections.acquire(domains=self._domains(delivery))
@@ -343,9 +343,6 @@ class SMTPPool:
             delivery.accepted(result)
         finally:
             connections.release(member)
-
-    def _delivery(self, mail: Mail) -> Delivery:
-        return Delivery(mail, self._attempts)
 
     def _failed(
         self, delivery: Delivery, error: Exception, *, is_free: bool = False

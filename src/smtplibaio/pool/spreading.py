@@ -20,6 +20,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from itertools import islice
 from typing import Any, cast
 
+from ..client.prefetch import Prefetch
+from ..client.runs import Run
 from ..exceptions import (
     SMTPConnectionError,
     SMTPException,
@@ -87,6 +89,7 @@ class Spread:
         self._window = window
         self._connections = connections
         self._policy = connections.policy
+        self._ended = connections.tally.mails
         self._pause_after = pause_after
         most = 2 * size * (window + 1)
         self._stock = Stock(messages, most, deliver, connections.spawn, self._on_news)
@@ -113,16 +116,15 @@ class Spread:
                 self._connections.at_closing.add(self._on_closing)
                 self._loop = loop
                 self._staff()
-            while not self._out and not self._is_over:
+            while not self._out and (self._workers or not self._is_over):
                 self._news = loop.create_future()
                 await self._news
             if not self._out:
                 await self._finish()
-            outcome = self._out.popleft()
             self._stock.reported()
-            if not self._is_abandoned:
+            if self._workers < self._policy.backoff.limit and not self._is_abandoned:
                 self._staff()
-            return outcome
+            return self._out.popleft()
         finally:
             self._is_waited_for = False
             if self._is_abandoned:
@@ -134,8 +136,6 @@ class Spread:
 
     @property
     def _is_over(self) -> bool:
-        if self._workers:
-            return False
         return self._stock.is_at_end or (self._must_stop and self._stock.is_empty)
 
     async def _finish(self) -> None:
@@ -230,11 +230,15 @@ class Spread:
 
     async def _run(self, member: Member) -> None:
         begun: deque[Delivery] = deque()
-        mails = self._share(member, begun)
-        outcomes = member.client.send_many(mails, window=self._window)
+        mails = Prefetch(self._share(member, begun), self._window)
         try:
-            async for outcome in outcomes:
-                self._answered(member, begun.popleft(), outcome)
+            async with member.client._connection.turn(is_introduced=True) as session:
+                run = Run(session, mails, self._window)
+                try:
+                    while (outcome := await run.next()) is not None:
+                        self._answered(member, begun.popleft(), outcome)
+                finally:
+                    run.leave()
         except SMTPException as exc:  # the session ended before the first mail
             is_free = self._connections.mail_failed(member, exc)
             for delivery in self._stock.next_held(1):  # which would have been that
@@ -320,7 +324,7 @@ class Spread:
     def _report(self, delivery: Delivery) -> None:
         error = delivery.error
         if error is not None and not isinstance(error, SMTPException):
-            self._connections.tally.mails[delivery.status] += 1
+            self._ended[delivery.status] += 1
             self._stock.fail(error)
             self._wake()
             return
@@ -329,7 +333,7 @@ class Spread:
         self._tell(Outcome(delivery.mail, delivery.result, error, status))
 
     def _tell(self, outcome: Outcome) -> None:
-        self._connections.tally.mails[outcome.status] += 1
+        self._ended[outcome.status] += 1
         if not self._is_left:
             self._out.append(outcome)
         self._wake()

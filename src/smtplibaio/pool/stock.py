@@ -134,8 +134,9 @@ class Stock:
     # The source
 
     def _new(self) -> Delivery | None:
-        is_over = self._is_at_end or self._is_left
-        if is_over or self._reading or self._held >= self._most:
+        if self._held >= self._most or self._is_at_end or self._is_left:
+            return None
+        if self._reading is not None:
             return None
         try:
             given = self._supply.at_once()
