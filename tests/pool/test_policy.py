@@ -35,6 +35,19 @@ class Answer:
         return self.is_done
 
 
+@dataclass
+class Connection:
+    """What a policy looks at in the protocol of a client."""
+
+    cause: Exception | None = None
+
+
+class Party:
+    """Somebody who has several waiters."""
+
+    def refused(self, error: Exception, number: int) -> None: ...
+
+
 def waiter(*domains: str, **options: Any) -> Waiter:
     return Waiter(Answer(), domains=frozenset(domains), **options)
 
@@ -49,6 +62,7 @@ def opened(policy: Policy, now: float = 0.0, **limits: Any) -> Plan:
     """Carry out what is to be opened, and ask again."""
     plan = policy.plan(now)
     for member in plan.open:
+        member.protocol = Connection()
         policy.opened(member, Limits(**limits), now)
     again = policy.plan(now)
     again.lend = plan.lend + again.lend
@@ -468,9 +482,21 @@ def test_where_there_is_room_a_new_session_is_opened_for_it() -> None:
     assert len(plan.open) == 1
 
 
-def test_others_are_told_from_those_who_wait_for_the_same() -> None:
-    policy, owner = pool(), object()
+def test_a_run_goes_on_until_somebody_else_waits() -> None:
+    policy, owner = pool(), Party()
+    member = borrowed(policy)
+    assert policy.may_go_on(member, owner)
     policy.waiters.append(waiter(owner=owner))
-    assert not policy.is_wanted(owner)
+    assert policy.may_go_on(member, owner)
     policy.waiters.append(waiter())
-    assert policy.is_wanted(owner)
+    assert not policy.may_go_on(member, owner)
+
+
+def test_a_run_goes_on_as_long_as_its_session_is_of_use() -> None:
+    policy, owner = pool(max_messages=2), Party()
+    spent, full, ended = (borrowed(policy) for _ in range(3))
+    spent.is_spent = True
+    full.mails = 2
+    ended.protocol.cause = lost()
+    for member in (spent, full, ended):
+        assert not policy.may_go_on(member, owner)

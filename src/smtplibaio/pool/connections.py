@@ -176,21 +176,17 @@ class Connections:
         )
         return sending
 
-    def may_send(self) -> bool:
-        """Say whether one more mail may leave now, and have it counted by `rate`."""
-        return self.policy.may_send(self._now())
-
     def mail_failed(self, member: Member, error: Exception) -> bool:
         """Tell the policy of a mail that failed; see `Policy.mail_failed`."""
         self.tally.failed(error)
-        is_free = self.policy.mail_failed(member, error, self._now())
+        is_free = self.policy.mail_failed(member, error, self.now())
         if not member.stands:
             member.is_spent = True  # and what is behind this mail says nothing new
         return is_free
 
     def release(self, member: Member) -> None:
         """Take a session back, or what is left of it."""
-        now = self._loop.time()
+        now = self.now()
         if member.stands:
             self.policy.given_back(member, now)
         else:
@@ -232,11 +228,12 @@ class Connections:
 
     # Carrying out the plan
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Return the time of the pool's loop."""
         return self._loop.time()
 
     def _act(self, now: float | None = None) -> None:
-        plan = self.policy.plan(self._now() if now is None else now)
+        plan = self.policy.plan(self.now() if now is None else now)
         if plan.error is not None:
             self._fail(plan.fail, plan.error)
         for waiter, member in plan.lend:
@@ -293,7 +290,7 @@ class Connections:
         except Exception as exc:
             await client.close()
             self.tally.failed(exc)
-            self.policy.opening_failed(member, exc, self._now())
+            self.policy.opening_failed(member, exc, self.now())
         except asyncio.CancelledError:
             await client.close()
             self.policy.closed(member)
@@ -301,14 +298,14 @@ class Connections:
             raise
         else:
             self.tally.connects += 1
-            self.policy.opened(member, client.extensions.limits, self._now())
+            self.policy.opened(member, client.extensions.limits, self.now())
             protocol.is_lost.add_done_callback(lambda _: self._lost(member))
         self._act()
 
     def _lost(self, member: Member) -> None:
         """Evict a session that the server has ended while it idled."""
         if member.state == "idle":
-            self.policy.lost(member, member.protocol.cause, self._now())
+            self.policy.lost(member, member.protocol.cause, self.now())
             self._act()
 
     async def _close(self, member: Member) -> None:

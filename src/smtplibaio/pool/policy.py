@@ -430,9 +430,11 @@ class Policy:
                 member.is_spent = True
                 self._note_end(member)
 
-    def is_wanted(self, owner: object) -> bool:
-        """Say whether somebody else waits for a session than this owner."""
-        return bool(self.waiters) and any(w.owner is not owner for w in self.waiters)
+    def may_go_on(self, member: Member, owner: Owner) -> bool:
+        """Say whether the run of an owner in a session may have one more mail."""
+        if member.is_spent or not member.stands or self.room_of(member) <= 0:
+            return False
+        return not self.waiters or all(w.owner is owner for w in self.waiters)
 
 
 def suits(member: Member, domains: frozenset[str]) -> bool:

@@ -48,42 +48,50 @@ def _complain(context: dict[str, Any]) -> None:
 class SMTPPool:
     """The sessions of a service with one server: one object for the life of a service.
 
-    `async with SMTPPool(...) as pool` closes it at the end, when everything that was
-    begun is finished. Every method can be called from many tasks at once. Nothing is
-    opened before it is needed.
+    `async with SMTPPool(...) as pool` closes the pool at the end of the block, when
+    every mail that was begun is finished. Many tasks can call the methods at the same
+    time. A connection is opened when a mail needs it.
 
-    A session that has ended, or is refused before MAIL, is replaced without a word. A
-    mail that was certainly not accepted, and may be later, is sent again, `attempts`
-    times at most; a mail that may have been accepted never is. Recipients that are too
-    many for one transaction (RCPTMAX of RFC 9422, or 452 4.5.3 from the server) go into
-    further transactions, but with `all_or_nothing`, or where the content can be read
-    only once.
+    If a session has ended, or its server refuses it before MAIL, the pool opens another
+    one and raises no error. If a mail has failed, the pool sends it again where it is
+    certain that the server has not accepted it and where the failure may pass: each
+    mail has at most `attempts` attempts. A mail that may have been accepted is never
+    sent again. If a mail has too many recipients for one transaction (RCPTMAX of RFC
+    9422, or a 452 4.5.3 from the server), the rest go into further transactions. A mail
+    with `all_or_nothing`, or with content that can be read only once, has one
+    transaction.
 
-    Where the server says that it has too much to do, the pool halves the number of its
-    connections and pauses for `backoff` seconds, then for twice as long each time, up
-    to `backoff_max`; a random part of up to half of each pause is left out. Every 30
-    seconds without such a refusal it allows one connection more, up to `size`. That is
-    what it does after a 421 or 4.3.2 wherever it comes, after 432 or 4.7.x to the
-    connection or to MAIL, and after 454 to AUTH.
+    If the server says that it has too much to do, the pool halves the number of its
+    connections and pauses: for `backoff` seconds, then for twice as long each time, up
+    to `backoff_max` seconds. Each pause is shortened by a random part, at most half of
+    it. After every 30 seconds without such a refusal, the pool allows one connection
+    more, up to `size`. These replies mean that the server has too much to do: a 421 or
+    an enhanced code 4.3.2 to any command; a 432 or an enhanced code 4.7.x to the
+    connection or to MAIL; a 454 to AUTH.
 
     Args:
-        hostname: As for `SMTP`, as every option that is not named here.
-        port: The TCP port; None for 25, with `tls` 465, or what `client` has.
+        hostname: The name or address of the server.
+        port: The TCP port. None is the port of the client's class: 25 for `SMTP`, 465
+            with `tls`, 24 for `LMTP`.
         size: The most connections at any time; those that are being opened or closed
             count.
-        max_messages: The mails after which a session is closed; None for no limit. Each
-            transaction counts, and a block of `session()` counts as one mail.
+        max_messages: The number of mails after which a session is closed; None for no
+            limit. Each transaction counts, and a block of `session()` counts as one.
         max_age: The seconds after which a session is not used again; None for no limit.
         max_idle: The seconds after which a session that nobody uses is closed; None for
             no limit.
-        rate: The most mails a second, without bursts; None for no limit. Each
+        rate: The most mails in a second, evenly spaced; None for no limit. Each
             transaction counts.
-        tls: Whether TLS is there from the first octet on (port 465).
-        attempts: The attempts that a mail has, the first counted.
+        tls: Whether the connection is encrypted from its first octet on (port 465).
+        attempts: The most attempts for one mail, the first one included.
         client: The class of the clients, such as `LMTP`; None for `SMTP`.
-        backoff: The seconds before a second attempt, doubled each time.
-        backoff_max: The most seconds before a further attempt.
-        on_event: Called with the events of all sessions, and with `PoolChanged`.
+        backoff: The seconds before the second attempt; twice as many before the third,
+            and so on.
+        backoff_max: The most seconds before an attempt.
+        on_event: A function that is called with each event of the sessions, and with
+            `PoolChanged`.
+        options: Every other option of the class of the clients, with the same name and
+            meaning.
 
     Raises:
         SMTPArgumentError: A value is not valid.
@@ -139,12 +147,12 @@ class SMTPPool:
     def from_url(cls, url: str, **overrides: Any) -> Self:
         """Make a pool from a URL; see `SMTP.from_url`.
 
-        The options of the pool may stand in the query, too, as in "?size=5&rate=10"; a
-        limit that is "none" is no limit. With lmtp:// the clients are `LMTP`.
+        The query may have the options of the pool, too, as in "?size=5&rate=10"; the
+        value "none" means no limit. With lmtp:// the clients are `LMTP`.
 
         Args:
             url: The URL.
-            overrides: Keyword arguments that the URL has not, or that take precedence.
+            overrides: Keyword arguments; they take precedence over the URL.
 
         Raises:
             SMTPArgumentError: The URL has a mistake; no password is in the text.
@@ -160,8 +168,8 @@ class SMTPPool:
         SMTP_SIZE, SMTP_RATE and so on are the options of the pool.
 
         Args:
-            prefix: What the names of the variables begin with.
-            overrides: Keyword arguments that take precedence.
+            prefix: The first part of the name of each variable.
+            overrides: Keyword arguments; they take precedence over the variables.
 
         Raises:
             SMTPArgumentError: No server is named, or a variable has a mistake.
@@ -190,13 +198,13 @@ class SMTPPool:
         """Send a message on one of the sessions; see `SMTP.sendmail`.
 
         Returns:
-            One result, also where there were several transactions: its `.reply` and
-            `.queue_id` are the last that accepted.
+            One result, even if there were several transactions: `.reply` and
+            `.queue_id` are those of the last transaction that was accepted.
 
         Raises:
-            SMTPException: As `SMTP.sendmail` and `SMTP.connect`, when the attempts are
-                used up. Where an earlier transaction accepted the mail for some of the
-                recipients, `.result` says for which; do not send the whole again.
+            SMTPException: Each exception of `SMTP.sendmail` and of `SMTP.connect`, when
+                no attempt is left. If an earlier transaction was accepted for some of
+                the recipients, `.result` names them: do not send to them again.
             SMTPConnectionError: The pool is closed, or belongs to another loop or
                 process.
         """
@@ -213,16 +221,16 @@ class SMTPPool:
         recipients: AddressLike | Iterable[AddressLike] | None = None,
         **parameters: Any,
     ) -> SendResult:
-        """Send a message to those whom it names; see `SMTP.send_message`.
+        """Send a message to the recipients in its header; see `SMTP.send_message`.
 
         Args:
-            message: As for `SMTP.send_message`.
-            sender: None for the one that the message names.
-            recipients: None for those that the message names.
-            parameters: As for `SMTP.send_message`.
+            message: The message, of any kind that `SMTP.send_message` takes.
+            sender: The sender; None for the one in the header.
+            recipients: The recipients; None for those in the header.
+            parameters: The other arguments of `SMTP.send_message`.
 
         Raises:
-            SMTPException: As `sendmail` and `SMTP.send_message`.
+            SMTPException: Each exception of `sendmail` and of `SMTP.send_message`.
         """
         return await self._send(Mail(message, sender, recipients, **parameters))
 
@@ -234,22 +242,23 @@ class SMTPPool:
     ) -> AsyncIterator[Outcome]:
         """Send mails over all sessions: `async for outcome in pool.send_many(mails)`.
 
-        Outcomes come as they are known, not in the order of the mails; `outcome.mail`
-        says which mail it is. Failed mails are sent again as those of `sendmail`. No
-        more than `2 * size * (window + 1)` mails are taken before their outcomes are.
-        Leaving the loop finishes the mails that were begun, and begins no other.
+        Each outcome comes as soon as it is known, not in the order of the mails;
+        `outcome.mail` is its mail. A mail that has failed is sent again by the rules of
+        `sendmail`. At most `2 * size * (window + 1)` mails are taken from `messages`
+        before the caller has their outcomes. If you leave the loop early, the mails that
+        were begun are finished, and no other mail is begun.
 
         Args:
-            messages: As for `SMTP.send_many`.
-            window: As for `SMTP.send_many`: how many mails may be on their way without
-                a reply on each connection.
+            messages: The mails, as `SMTP.send_many` takes them.
+            window: The most mails without a reply on each connection; see
+                `SMTP.send_many`.
 
         Raises:
             SMTPArgumentError: `messages` is not an iterable, or `window` not a number.
             SMTPConnectionError: The pool is closed, or belongs to another loop or
                 process.
-            Exception: Whatever `messages` raises, when the mails that were taken have
-                their outcomes.
+            Exception: An exception of `messages`, or of a function that gives the
+                token, after the outcomes of all mails that were taken.
         """
         _check_count("window", window)
         return SpreadOutcomes(
@@ -266,13 +275,15 @@ class SMTPPool:
     def session(self) -> AbstractAsyncContextManager[SMTP]:
         """Lend a session: `async with pool.session() as client`.
 
-        The client is connected and has said EHLO; it is the caller's until the end of
-        the block. A transaction that was begun is forgotten then, and a session that
-        has ended is replaced. After logging in as somebody else, end the block with
-        `await client.quit()`, for the session would keep that name.
+        The client is connected and has said EHLO. Nobody else uses it before the end of
+        the block. Then the pool says RSET, so that no transaction is left open; if the
+        session has ended, the pool opens another one when it needs one. If the block
+        logs in as another user, end it with `await client.quit()`: the session would
+        stay logged in.
 
         Raises:
-            SMTPException: As `SMTP.connect`, where no session could be opened.
+            SMTPException: Each exception of `SMTP.connect`, if no session could be
+                opened.
             SMTPConnectionError: The pool is closed, or belongs to another loop or
                 process.
         """
@@ -372,19 +383,19 @@ class SMTPPool:
     # The end
 
     async def close(self, timeout: float | None = None) -> None:
-        """Finish what was begun, and close every session.
+        """Finish the mails that were begun, and close every session.
 
-        Callers that wait for a session get it, unless the server refuses connections;
-        nothing is begun any more, and nothing is tried again. A cancelled `close()`
-        breaks off what is under way.
+        Callers that already wait for a session get it, unless the server refuses
+        connections. No other mail is begun, and no mail is sent again. If `close()` is
+        cancelled, it closes every connection at once.
 
         Args:
-            timeout: The seconds after which what is under way is broken off; None for
-                no limit but those of the sessions.
+            timeout: The seconds after which every connection is closed at once; None
+                for no limit.
 
         Raises:
-            SMTPConnectionError: This very task has a session of the pool, or the pool
-                belongs to another loop or process.
+            SMTPConnectionError: The task that calls has a session of the pool, or the
+                pool belongs to another loop or process.
         """
         await self._connections.close(timeout)
 

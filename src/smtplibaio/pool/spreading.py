@@ -232,7 +232,7 @@ class Spread:
         begun: deque[Delivery] = deque()
         mails = Prefetch(self._share(member, begun), self._window)
         try:
-            async with member.client._connection.turn(is_introduced=True) as session:
+            async with member.client._connection.turn() as session:  # noqa: SLF001  # no other way to a run without the iterator
                 run = Run(session, mails, self._window)
                 try:
                     while (outcome := await run.next()) is not None:
@@ -268,15 +268,15 @@ class Spread:
 
     def _share(self, member: Member, begun: deque[Delivery]) -> Iterator[Mail]:
         """Give a session its mails, as long as it is to have more."""
-        stock, policy = self._stock, self._policy
+        stock, policy, clock = self._stock, self._policy, self._connections.now
         is_first = True  # `acquire` has waited until the first one may leave
-        while not (self._must_stop or member.is_spent) and policy.room_of(member) > 0:
-            if not is_first and (policy.is_wanted(self) or not member.stands):
+        while not (self._is_left or self._connections.is_closing):
+            if not (is_first or policy.may_go_on(member, self)):
                 return
             delivery = stock.next()
             if delivery is None:
                 return
-            if not is_first and not self._connections.may_send():
+            if not (is_first or policy.may_send(clock())):
                 stock.put_back(delivery)
                 return
             part = delivery.part(member.limits, member.domains)

@@ -19,22 +19,23 @@ class PoolStatistics:
     """The figures of a pool at one moment.
 
     Attributes:
-        open: Sessions that stand: those in use and the idle ones.
+        open: Sessions that are open: those in use and those that idle.
         idle: Sessions that nobody uses.
         busy: Sessions that are in use.
         waiting: Callers that wait for a session.
-        limit: Connections that backing off allows now, at most the size of the pool.
+        limit: The most connections now: the size of the pool, or fewer after the server
+            has said that it has too much to do.
         accepted: Mails that were accepted for every recipient.
         partial: Mails that were accepted for some of their recipients.
         refused: Mails that the server refused.
         unknown: Mails that may have been accepted, and may not.
-        not_sent: Mails that the server has not judged, and has not taken.
+        not_sent: Mails that the server has neither accepted nor refused.
         cancelled: Mails whose caller was cancelled before anything else became of them;
             some of them may have been accepted.
         retries: Further attempts to send a mail.
         connects: Connections that were opened.
-        replaced: Sessions that turned out to be of no use before MAIL, where another
-            session got the mail without an attempt being counted.
+        replaced: Sessions that failed before MAIL was accepted, so that the mail went
+            to another session; this is not counted as an attempt.
         reasons: How often transactions and connections have failed, and why: by reply
             code, or by the name of the error where there was no reply.
     """
