@@ -245,8 +245,8 @@ class SMTPPool:
         Each outcome comes as soon as it is known, not in the order of the mails;
         `outcome.mail` is its mail. A mail that has failed is sent again by the rules of
         `sendmail`. At most `2 * size * (window + 1)` mails are taken from `messages`
-        before the caller has their outcomes. If you leave the loop early, the mails that
-        were begun are finished, and no other mail is begun.
+        before the caller has their outcomes. If you leave the loop early, the mails
+        that were begun are finished, and no other mail is begun.
 
         Args:
             messages: The mails, as `SMTP.send_many` takes them.
