@@ -23,7 +23,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from .client.config import Credentials, Settings, StartTLS, Token
+from .client.config import Credentials, Settings, StartTLS, Token, check_flag
 from .client.connection import Connection
 from .content.email import prepare
 from .content.forms import Content, Message
@@ -136,6 +136,7 @@ class SMTP:
         tls: bool = False,
         proxy: str | None = None,
     ) -> None:
+        check_flag("tls", tls)
         endpoint = Endpoint(
             hostname,
             port_number(port),
@@ -148,7 +149,7 @@ class SMTP:
         )
         self._settings = Settings(
             endpoint=endpoint,
-            name=None if fqdn is None else commands.client_name(fqdn),
+            name=None if fqdn is None else commands.client_name(fqdn, "fqdn"),
             timeouts=Timeouts.of(timeout),
             credentials=Credentials.of(username, password, token),
             mechanisms=mechanisms,

@@ -40,7 +40,6 @@ def settings(**options: Any) -> Settings:
         pytest.param(("", None, None), None, id="an empty name"),
         pytest.param((None, None, ""), None, id="an empty token"),
         pytest.param(("me", "pw", None), Credentials("me", "pw"), id="a password"),
-        pytest.param(("me", "", None), Credentials("me", ""), id="an empty one"),
         pytest.param((b"me", b"p", None), Credentials(b"me", b"p"), id="octets"),
         pytest.param(
             ("me", None, "t"), Credentials("me", token="t"), id="an access token"
@@ -112,7 +111,12 @@ def test_an_empty_variable_of_an_environment_is_no_credential(
         ({"sock": 5}, "sock is a connected socket.socket"),
         ({"source_address": ("", 99999)}, "the port of source_address"),
         ({"port": "smtp"}, "port"),
-        ({"fqdn": 5}, "client's name"),
+        ({"fqdn": 5}, "fqdn is a domain"),
+        ({"hostname": 5}, "hostname is a str, not int"),
+        ({"tls": "no"}, "tls is True or False, not 'no'"),
+        ({"tls": None}, "tls is True or False, not None"),
+        ({"tls": ssl.create_default_context()}, "tls is True or False"),
+        ({"proxy": "s3cret"}, "the proxy's URL begins with a scheme"),
         ({"timeout": "5"}, "timeout"),
     ],
     ids=repr,
@@ -121,6 +125,30 @@ def test_a_value_of_the_wrong_kind_is_an_error_at_once(
     given: dict[str, Any], text: str
 ) -> None:
     """And not when a connection is opened."""
+    with pytest.raises(SMTPArgumentError, match=text) as caught:
+        SMTP(**given)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"username": "m\0e", "password": "s3cret"}, "username is empty or has a NUL"),
+        ({"username": "\ud800", "password": "s3cret"}, "username is neither text"),
+        ({"username": "me", "password": "s3cret\0"}, "password is empty or has a NUL"),
+        ({"username": "me", "password": b"s3cret\0"}, "password is empty or has a NUL"),
+        ({"username": "me", "password": "s3cret\ud800"}, "password is neither text"),
+        ({"username": "me", "password": ""}, "password is empty"),
+        ({"username": "me", "token": "s3cret\x01"}, "token has a control character"),
+        ({"username": b"m\x01e", "token": "s3cret"}, "user name has a control char"),
+        ({"username": "me", "token": ""}, "token is empty"),
+    ],
+    ids=repr,
+)
+def test_a_credential_that_cannot_be_sent_is_an_error_at_once(
+    given: dict[str, Any], text: str
+) -> None:
+    """A08: and not when EHLO has been said already."""
     with pytest.raises(SMTPArgumentError, match=text) as caught:
         SMTP(**given)
     assert "s3cret" not in str(caught.value)
@@ -182,7 +210,7 @@ def test_a_name_that_tls_cannot_verify_is_an_error_at_once(
         make(server_hostname=name)
 
 
-@pytest.mark.parametrize("mechanisms", ["PLAIN", ["PLAN"]])
+@pytest.mark.parametrize("mechanisms", ["PLAIN", ["PLAN"], [], ()])
 @pytest.mark.parametrize(
     "proof", [{"password": "pw"}, {"token": "t"}], ids=["password", "token"]
 )

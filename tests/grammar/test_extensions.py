@@ -101,6 +101,8 @@ def test_the_first_line_is_never_a_keyword(greeting: str) -> None:
         pytest.param(["SIZE " + "9" * 20], 10**20 - 1, id="D17-SIZE-20-digits"),
         pytest.param(["SIZE " + "9" * 21], None, id="D17-SIZE-21-digits"),
         pytest.param(["SIZE " + "9" * 5000], None, id="D17-SIZE-5000-digits"),
+        pytest.param(["SIZE 10 MB"], None, id="D17-SIZE-with-a-unit"),
+        pytest.param(["SIZE 10", "SIZE 20"], 10, id="D17-SIZE-twice"),
         pytest.param(["SIZE", "SIZE 10"], 10, id="D17-SIZE-on-the-second-line"),
     ],
 )

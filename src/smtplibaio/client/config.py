@@ -17,7 +17,7 @@ from ..wire.endpoint import Endpoint
 if TYPE_CHECKING:
     from ..events import Listener
 
-__all__ = ["Credentials", "Settings", "StartTLS", "Token"]
+__all__ = ["Credentials", "Settings", "StartTLS", "Token", "check_flag", "text_of"]
 
 #: When to turn to TLS with STARTTLS.
 StartTLS = Literal["never", "opportunistic", "required"]
@@ -46,8 +46,8 @@ class Credentials(NamedTuple):
         """Take what was given; None where nothing was, or only empty texts.
 
         Raises:
-            SMTPArgumentError: A part is missing, is of the wrong kind, or there is one
-                too many.
+            SMTPArgumentError: A part is missing, or cannot be sent, is of the wrong
+                kind, or there is one too many.
         """
         if not (username or password or token):
             return None  # None, or empty variables of an environment
@@ -59,20 +59,49 @@ class Credentials(NamedTuple):
             raise SMTPArgumentError(
                 "give username and password, or username and token, or none of them"
             )
-        _check_text_or_octets(username, "username")
+        _check_credential(username, "username")
         if password is not None:
-            _check_text_or_octets(password, "password")
-        elif not (isinstance(token, str) or callable(token)):
-            raise SMTPArgumentError(
-                "token is a str, or an async function that returns one, not "
-                f"{type(token).__name__}"
-            )
+            _check_credential(password, "password")
+        else:
+            _check_token(username, token)
         return cls(username, password, token)
 
 
-def _check_text_or_octets(value: object, name: str) -> None:
+def _check_credential(value: str | bytes, name: str) -> None:
+    from ..sasl.mechanism import credential  # a client without a login needs no SASL
+
     if not isinstance(value, (str, bytes, bytearray, memoryview)):
         raise SMTPArgumentError(f"{name} is a str or bytes, not {type(value).__name__}")
+    credential(value, name)
+
+
+def _check_token(username: str | bytes, token: object) -> None:
+    if isinstance(token, str):
+        from ..sasl.oauth import XOAUTH2
+
+        XOAUTH2(text_of(username), token)
+    elif not callable(token):
+        raise SMTPArgumentError(
+            "token is a str, or an async function that returns one, not "
+            f"{type(token).__name__}"
+        )
+
+
+def text_of(username: str | bytes) -> str:
+    """Return a user name as the text that the mechanisms for tokens take."""
+    if isinstance(username, str):
+        return username
+    return bytes(username).decode("utf-8", "surrogateescape")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False: the text "no" would count as true.
+
+    Raises:
+        SMTPArgumentError: It is neither.
+    """
+    if value not in (True, False):
+        raise SMTPArgumentError(f"{name} is True or False, not {value!a}")
 
 
 class _Values(NamedTuple):
@@ -131,12 +160,8 @@ class Settings(_Values):
             raise SMTPArgumentError(
                 f"chunking is True, False or None, not {chunking!a}"
             )
-        for what, value in (
-            ("pipelining", pipelining),
-            ("allow_cleartext_auth", allow_cleartext_auth),
-        ):
-            if value not in (True, False):
-                raise SMTPArgumentError(f"{what} is True or False, not {value!a}")
+        check_flag("pipelining", pipelining)
+        check_flag("allow_cleartext_auth", allow_cleartext_auth)
         if not isinstance(tls_context, ssl.SSLContext | None):
             raise SMTPArgumentError(
                 f"tls_context is an ssl.SSLContext, not {type(tls_context).__name__}"

@@ -33,7 +33,7 @@ from ..sasl.choice import (
 from ..sasl.mechanism import Mechanism
 from ..wire.opening import is_local
 from ..wire.tls import is_verified
-from .config import Credentials
+from .config import Credentials, text_of
 from .login import authenticate, check_cleartext, login, no_auth, nothing_in_common
 from .session import Session
 
@@ -64,8 +64,7 @@ async def log_in(session: Session, credentials: Credentials) -> None:
     if credentials.password is not None:
         await auth(session, username, credentials.password, mechanisms)
         return
-    if isinstance(username, bytes):
-        username = username.decode("utf-8", "surrogateescape")
+    username = text_of(username)
     if not callable(token):
         await _auth_with_token(session, username, str(token))
         return

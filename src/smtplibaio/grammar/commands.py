@@ -133,12 +133,17 @@ def is_client_name(name: str) -> bool:
     return re.fullmatch(_CLIENT_NAME, name) is not None
 
 
-def client_name(name: object) -> str:
-    """Return the name unchanged if EHLO may carry it: a domain or address literal."""
+def client_name(name: object, what: str = "the client's name") -> str:
+    """Return the name unchanged if EHLO may carry it: a domain or address literal.
+
+    Args:
+        name: The name.
+        what: What the caller calls it, for the text of the error.
+    """
     if not isinstance(name, str) or not is_client_name(name):
         raise SMTPArgumentError(
-            "the client's name is a domain in ASCII (as A-labels where it is "
-            f"international) or an address literal such as [192.0.2.1], not {name!a}"
+            f"{what} is a domain in ASCII (as A-labels where it is international) "
+            f"or an address literal such as [192.0.2.1], not {name!a}"
         )
     return name
 

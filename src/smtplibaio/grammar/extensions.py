@@ -114,9 +114,11 @@ class Extensions(Mapping[str, tuple[str, ...]]):
 
 
 def _size(parameters: tuple[str, ...]) -> int | None:
-    # RFC 1870 3 has "SIZE 0" for "no fixed maximum"; a value that is no number of at
-    # most 20 digits says as little.
-    return _number(parameters[0], 20) if parameters else None
+    # RFC 1870 3 has "SIZE 0" for "no fixed maximum"; a value that is not a number of at
+    # most 20 digits says as little, and "10 MB" is not 10 octets.
+    sizes = [_number(parameter, 20) for parameter in parameters]
+    is_readable = all(parameter.isdecimal() for parameter in parameters)
+    return sizes[0] if sizes and is_readable else None
 
 
 def _limits(parameters: tuple[str, ...]) -> Limits:

@@ -88,7 +88,7 @@ class URI(NamedTuple):
             raise SMTPArgumentError(f"{what} has a # (a fragment): {_ESCAPE}")
         if (match := re.fullmatch(_URI, text)) is None:
             raise SMTPArgumentError(
-                f"{what} begins with a scheme and two slashes, such as smtp://host"
+                f"{what} begins with a scheme and two slashes, as in scheme://host"
             )
         scheme, authority, path, query = match.groups()
         if (match := re.search(_BAD_PERCENT, text)) is not None:

@@ -149,7 +149,8 @@ def check_names(allowed: Sequence[str] | None, known: Iterable[str]) -> list[str
     """Return the names to try, in capitals: the allowed ones, or all that are known.
 
     Raises:
-        SMTPArgumentError: An allowed name is not known, or is not text.
+        SMTPArgumentError: An allowed name is not known, or is not text, or there is
+            none.
     """
     known = list(known)
     if allowed is None:
@@ -160,10 +161,15 @@ def check_names(allowed: Sequence[str] | None, known: Iterable[str]) -> list[str
             f'mechanisms is a sequence of names such as ["PLAIN", "LOGIN"], not {given}'
         )
     names = [name.upper() if isinstance(name, str) else name for name in allowed]
+    if not names:
+        raise SMTPArgumentError(
+            "mechanisms names none: leave it out, and the strongest one that both "
+            "sides know is tried first"
+        )
     if unknown := [name for name in names if name not in known]:
         shown = ", ".join(n if isinstance(n, str) else ascii(n) for n in unknown)
         raise SMTPArgumentError(
             f"these mechanisms cannot be used here: {shown}; there are "
             + ", ".join(known)
         )
-    return names
+    return list(dict.fromkeys(names))

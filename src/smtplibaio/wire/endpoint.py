@@ -83,7 +83,7 @@ class Proxy(NamedTuple):
                 "a SOCKS proxy needs the package python-socks: "
                 'pip install "smtplibaio[proxy]"'
             )
-        return cls(uri.scheme, _host(uri.host), port, uri.username, uri.password)
+        return cls(uri.scheme, _host(uri.host, "the host in the proxy's URL"), port, uri.username, uri.password)
 
     @property
     def dns_name(self) -> str:
@@ -247,20 +247,20 @@ def _a_labels(name: str) -> str:
     return name if name.isascii() else to_a_labels(name)
 
 
-def _host(name: str) -> str:
-    """Give a host name or an address back if it may be looked up."""
-    check_text(name, "the host name", utf8=True)
+def _host(name: str, what: str = "hostname") -> str:
+    """Return a host name or an address unchanged if it may be looked up."""
+    check_text(name, what, utf8=True)
     if not name:
-        raise SMTPArgumentError("the host name is empty")
+        raise SMTPArgumentError(f"{what} is empty")
     if "/" in name:
         raise SMTPArgumentError(
-            "the host name has a slash: a URL is for from_url and for send"
+            f"{what} has a slash: a URL is for from_url and for send"
         )
     if not {" ", "@", "["}.isdisjoint(name) or (":" in name and not _is_address(name)):
         raise SMTPArgumentError(
             # It is not shown: there may be a password in it.
-            "the host name is a name, or an address without brackets, and has no blank "
-            "in it; port=, username= and password= are given apart"
+            f"{what} is a name, or an address without brackets, and has no blank in "
+            "it; port=, username= and password= are given apart"
         )
     _a_labels(name)  # IDNA may refuse it
     return name
