@@ -342,10 +342,8 @@ async def test_mechanisms_that_nobody_can_use_are_listed_with_those_of_use() -> 
         assert "more may be offered after STARTTLS" in str(error)
         await smtp.noop()
     async with client(script("AUTH", *NOOP)) as smtp:
-        (error,) = (await failed(smtp, mechanisms=[])).exceptions
-        assert str(error).endswith(
-            "it offers none at all; of use here would be none at all"
-        )
+        (error,) = (await failed(smtp, mechanisms=["LOGIN"])).exceptions
+        assert str(error).endswith("it offers none at all; of use here would be LOGIN")
         await smtp.noop()
 
 

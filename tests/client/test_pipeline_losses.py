@@ -112,6 +112,49 @@ async def test_a_dead_pipeline_takes_nothing_more(hello: str) -> None:
                 p.content(HI)
 
 
+@pytest.mark.parametrize("end", ["<close>", "<reset>", "421 bye"])
+@pytest.mark.parametrize("hello", [HELLO, SERIAL], ids=["grouped", "one by one"])
+@pytest.mark.parametrize("is_of_mail", [True, False], ids=["MAIL", "every RCPT"])
+async def test_a_refusal_reaches_the_content_in_spite_of_a_hang_up(
+    hello: str, end: str, *, is_of_mail: bool
+) -> None:
+    """H01: it decides; that the connection ended behind it does not."""
+    said = ["S: 550 not you"] if is_of_mail else ["S: 250 sender", "S: 550 not you"]
+    lines = ["C: MAIL FROM:<a@x.example>", "C: RCPT TO:<b@y.example>", "C: DATA"]
+    if hello is SERIAL:
+        said = [line for pair in zip(lines, said, strict=False) for line in pair]
+        said.append(lines[len(said) // 2])
+        lines = []
+    async with session(hello, "\n".join([*lines, *said, f"S: {end}"])) as smtp:
+        async with raising(SMTPConnectionLostError, smtp) as p:
+            begin(p)
+            p.data()
+            content = p.content(HI)
+        assert content.result() == (550, "not you")
+
+
+async def test_one_refused_recipient_of_two_decides_nothing() -> None:
+    """H01: the other one was not answered."""
+    async with session(
+        HELLO,
+        """
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: RCPT TO:<c@y.example>
+        C: DATA
+        S: 250 sender
+        S: 550 nobody
+        S: <close>
+        """,
+    ) as smtp:
+        async with raising(SMTPConnectionLostError, smtp) as p:
+            begin(p)
+            p.rcpt("c@y.example")
+            p.data()
+            content = p.content(HI)
+        assert isinstance(content.exception(), SMTPConnectionLostError)
+
+
 async def test_the_senders_own_failure_is_no_complaint_of_the_loop() -> None:
     """E10: where the block raises first, nothing is left "never retrieved"."""
     async with session(f"{HELLO}        C: NOOP\n        S: <close>") as smtp:

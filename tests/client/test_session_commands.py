@@ -480,3 +480,131 @@ async def test_after_the_chunks_of_a_pipeline_there_is_no_data(
         await call(smtp)
         with pytest.raises(SMTPCommandFailedError):
             await smtp.data("hi")
+
+
+# Whose content
+
+
+MAIL, RCPT = "C: MAIL FROM:<a@x.example>", "C: RCPT TO:<b@y.example>"
+
+
+async def test_data_after_a_refused_mail_sends_no_content() -> None:
+    """H03: the 354 belongs to a transaction that somebody else has begun."""
+    async with client(f"""{ANNOUNCED}
+        {MAIL}
+        S: 550 not you
+        {RCPT}
+        S: 250 recipient
+        C: DATA
+        S: 354 go
+        C: <hangup>
+        """) as smtp:
+        await smtp.ehlo()
+        with pytest.raises(SMTPCommandFailedError):
+            await smtp.mail(SENDER)
+        await smtp.rcpt(RECIPIENT)
+        with pytest.raises(SMTPCommandFailedError, match="MAIL failed: 550 not you"):
+            await smtp.data("hi")
+        assert not smtp.is_connected
+
+
+async def test_data_after_refused_recipients_sends_no_content() -> None:
+    """H03: MAIL was accepted and every RCPT refused, so that a dot is no mail."""
+    async with client(f"""{ANNOUNCED}
+        {MAIL}
+        S: 250 sender
+        {RCPT}
+        S: 550 nobody
+        C: DATA
+        S: 354 go
+        C: .
+        S: 554 no recipients
+        C: RSET
+        S: 250 reset
+        C: NOOP
+        S: 250 in step
+        """) as smtp:
+        await smtp.ehlo()
+        await smtp.mail(SENDER)
+        with pytest.raises(SMTPCommandFailedError):
+            await smtp.rcpt(RECIPIENT)
+        with pytest.raises(SMTPCommandFailedError, match="RCPT failed: 550 nobody"):
+            await smtp.data("hi")
+        assert await smtp.noop() == (250, "in step")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ("503 no recipients", SMTPCommandFailedError),
+        ("250 what?", SMTPProtocolError),
+    ],
+)
+async def test_a_server_that_wants_no_content_says_why(
+    answer: str, error: type[Exception]
+) -> None:
+    """D22: and 250 to DATA ends the connection here, too."""
+    async with client(f"""{ANNOUNCED}
+        {MAIL}
+        S: 250 sender
+        {RCPT}
+        S: 550 nobody
+        C: DATA
+        S: {answer}
+        """) as smtp:
+        await smtp.ehlo()
+        await smtp.mail(SENDER)
+        with pytest.raises(SMTPCommandFailedError):
+            await smtp.rcpt(RECIPIENT)
+        with pytest.raises(error, match=answer):
+            await smtp.data("hi")
+        assert smtp.is_connected is (error is SMTPCommandFailedError)
+
+
+async def test_a_refused_mail_leaves_nothing_to_the_one_before() -> None:
+    """H03: what follows would get into the transaction that was left unfinished."""
+    async with client(f"""{ANNOUNCED}
+        {MAIL}
+        S: 250 sender
+        {RCPT}
+        S: 250 recipient
+        C: MAIL FROM:<c@x.example>
+        S: 503 nested MAIL
+        C: RSET
+        S: 250 reset
+        C: RCPT TO:<d@y.example>
+        S: 250 taken without MAIL
+        C: DATA
+        S: 354 go
+        C: <hangup>
+        """) as smtp:
+        await smtp.ehlo()
+        await smtp.mail(SENDER)
+        await smtp.rcpt(RECIPIENT)
+        with pytest.raises(SMTPCommandFailedError, match="nested"):
+            await smtp.mail("c@x.example")
+        await smtp.rcpt("d@y.example")
+        with pytest.raises(SMTPCommandFailedError, match="MAIL failed: 503 nested"):
+            await smtp.data("hi")
+        assert not smtp.is_connected
+
+
+@pytest.mark.parametrize("forget", ["RSET", "EHLO client.example"])
+async def test_a_refusal_is_forgotten_with_its_transaction(forget: str) -> None:
+    """Then it is the server's affair what DATA means."""
+    async with client(f"""{ANNOUNCED}
+        {MAIL}
+        S: 550 not you
+        C: {forget}
+        S: 250 forgotten
+        C: DATA
+        S: 354 go
+        C: hi
+        C: .
+        S: 250 taken
+        """) as smtp:
+        await smtp.ehlo()
+        with pytest.raises(SMTPCommandFailedError):
+            await smtp.mail(SENDER)
+        await (smtp.rset() if forget == "RSET" else smtp.ehlo())
+        assert await smtp.data("hi") == (250, "taken")

@@ -19,6 +19,7 @@ from smtplibaio import (
     SMTPCommandFailedError,
     SMTPConnectionLostError,
     SMTPConnectionRefusedError,
+    SMTPException,
     SMTPProtocolError,
     SMTPTimeoutError,
     Timeouts,
@@ -108,7 +109,7 @@ def test_an_object_without_a_connection_knows_nothing_of_a_server() -> None:
 )
 def test_a_name_that_ehlo_cannot_carry_is_refused_at_once(name: str) -> None:
     """A03: control characters, blanks, nothing, and what is no domain."""
-    with pytest.raises(SMTPArgumentError, match="the client's name"):
+    with pytest.raises(SMTPArgumentError, match="fqdn is a domain"):
         SMTP(fqdn=name)
 
 
@@ -304,6 +305,39 @@ async def test_the_refusal_of_ehlo_survives_a_hang_up_at_helo() -> None:
         with pytest.raises(SMTPCommandFailedError, match="not you"):
             await smtp.ehlo_or_helo_if_needed()
         assert not smtp.is_connected
+
+
+async def test_the_refusal_of_helo_survives_a_hang_up() -> None:
+    """H01: that EHLO is not known does not say why the server hangs up."""
+    async with client("""
+        S: 220 hi
+        C: EHLO client.example
+        S: 502 what?
+        C: HELO client.example
+        S: 450 not now
+        S: 421 going down
+        """) as smtp:
+        with pytest.raises(SMTPCommandFailedError, match="HELO failed: 450") as caught:
+            await smtp.ehlo_or_helo_if_needed()
+        assert caught.value.is_transient
+
+
+@pytest.mark.parametrize("code", [500, 502, 504, 550])
+async def test_a_farewell_to_helo_counts_where_ehlo_was_only_unknown(code: int) -> None:
+    """H01: a 550 to EHLO may be a verdict on the client, a 502 is none."""
+    async with client(f"""
+        S: 220 hi
+        C: EHLO client.example
+        S: {code} no EHLO
+        C: HELO client.example
+        S: 421 too many connections
+        """) as smtp:
+        with pytest.raises(SMTPException) as caught:
+            await smtp.ehlo_or_helo_if_needed()
+        is_verdict = code == 550
+        assert ("no EHLO" in str(caught.value)) is is_verdict
+        assert ("421 too many" in str(caught.value)) is not is_verdict
+        assert caught.value.is_transient is not is_verdict
 
 
 async def test_a_refused_ehlo_is_the_callers_affair() -> None:

@@ -174,7 +174,7 @@ def test_the_first_digit_may_not_change_within_a_reply(octets: bytes) -> None:
     found, error = read_both(b"220 hi\r\n" + octets)
     assert found == [(220, "hi")]
     assert error is not None
-    assert error.startswith("the code changes from ")
+    assert error.startswith("a reply whose code changes from ")
 
 
 def test_an_error_quotes_the_line_without_its_control_characters() -> None:

@@ -92,13 +92,25 @@ def test_recipients_may_come_from_an_iterator_and_keep_their_order() -> None:
         ["b@y.example", "b@y.example"],
         ["b@y.example", Address("B", "b", "y.example")],
         ["b@bücher.example", "b@xn--bcher-kva.example"],
+        ["b@Y.example", "b@y.EXAMPLE", "b@y.example"],
     ],
-    ids=["the same", "an object", "A-labels"],
+    ids=["the same", "an object", "A-labels", "case of the domain"],
 )
 def test_a_recipient_that_is_given_twice_gets_one_rcpt(recipients: list[Any]) -> None:
     envelope = Envelope.of("a@x.example", recipients)
     assert list(envelope.recipients) == recipients[:1]
     assert len(commands(envelope, announced(), PLAIN)) == 2
+
+
+def test_local_parts_of_another_case_are_other_recipients() -> None:
+    recipients = ["B@y.example", "b@y.example", "Postmaster", "postmaster"]
+    assert list(Envelope.of("a@x.example", recipients).recipients) == recipients
+
+
+@pytest.mark.parametrize("recipients", [b"b@y.example", bytearray(b"b@y.example")])
+def test_octets_are_no_recipient_and_no_list_of_them(recipients: Any) -> None:
+    with pytest.raises(SMTPArgumentError, match=f"not {type(recipients).__name__}$"):
+        Envelope.of("a@x.example", recipients)
 
 
 @pytest.mark.parametrize("recipients", [[], (), iter(())], ids=["list", "tuple", "it"])

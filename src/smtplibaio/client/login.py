@@ -142,7 +142,7 @@ def nothing_in_common(
     """
     detail = (
         f"it offers {' '.join(offered) or 'none at all'}; "
-        f"of use here would be {' '.join(usable) or 'none at all'}"
+        f"of use here would be {' '.join(usable)}"
     )
     if "STARTTLS" in announced and not is_encrypted:
         detail += "; more may be offered after STARTTLS: pass starttls='required'"

@@ -20,9 +20,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ..content.canonical import Canonicaliser
 from ..content.forms import Content
 from ..exceptions import (
     SMTPCommandFailedError,
@@ -40,10 +39,11 @@ from ..mail.terms import Body, Plan
 from ..mail.transaction import Transaction
 from ..mail.verdicts import check_data, is_ok
 from ..wire.replyqueue import ReplyFuture, Waiter
+from .answers import Verdicts
 from .content_writer import ContentWriter
-from .session import Open, Session
+from .session import Session
 
-__all__ = ["Command", "DataChunk", "DataContent", "Outbox", "Verdicts", "pass_on"]
+__all__ = ["Command", "DataChunk", "DataContent", "Outbox", "pass_on"]
 
 
 @dataclass(slots=True)
@@ -62,80 +62,6 @@ class Command:
     future: ReplyFuture
     reply: ReplyFuture
     verdicts: Verdicts | None = None
-
-
-@dataclass(slots=True)
-class Verdicts:
-    """What a transaction was answered, for its content.
-
-    Attributes:
-        begun: The transaction that was begun before the pipeline; None for one that
-            begins within it.
-        canonicaliser: Brings its chunks into canonical form; None where they leave as
-            they are.
-        body: What BODY says of the content, where it was given.
-        reset: The reply to the RSET in front of MAIL, where there is one.
-        mail: The reply to MAIL.
-        rcpts: Those to RCPT.
-        chunks: Those to BDAT.
-        has_chunks: Whether a chunk was given.
-        size: The octets of the chunks.
-        is_withdrawn: Whether a chunk was withdrawn, so that none may follow.
-    """
-
-    begun: Open | None
-    canonicaliser: Canonicaliser | None
-    body: str | None = None
-    reset: ReplyFuture | None = None
-    mail: ReplyFuture | None = None
-    rcpts: list[ReplyFuture] = field(default_factory=list)
-    chunks: list[ReplyFuture] = field(default_factory=list)
-    has_chunks: bool = False
-    size: int = 0
-    is_withdrawn: bool = False
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether MAIL and a RCPT have left, or did before the pipeline."""
-        if self.begun is not None:
-            return True
-        has_mail = self.mail is not None and not self.mail.cancelled()
-        return has_mail and not all(rcpt.cancelled() for rcpt in self.rcpts)
-
-    @property
-    def accepted(self) -> int:
-        """How many recipients were accepted."""
-        before = 0 if self.begun is None else self.begun.accepted
-        return before + sum(1 for rcpt in self.rcpts if _is_accepted(rcpt))
-
-    def refusal(self) -> Reply | None:
-        """Return the reply for which no content may leave, if there is one."""
-        needed = [r for r in (self.reset, self.mail, *self.chunks) if r is not None]
-        for future in needed:
-            reply = _answer(future)
-            if reply is not None and not is_ok(reply):
-                return reply
-        answered = [r for r in map(_answer, self.rcpts) if r is not None]
-        return answered[0] if answered and not self.accepted else None
-
-    @property
-    def is_lone_dot_safe(self) -> bool:
-        """Whether a dot without content is refused: MAIL was taken, and no RCPT."""
-        has_mail = self.mail is not None and _is_accepted(self.mail)
-        has_reset = self.reset is None or _is_accepted(self.reset)
-        return has_mail and has_reset and not self.accepted
-
-
-def _answer(reply: ReplyFuture) -> Reply | None:
-    """Return a reply; None where none came, or the command was withdrawn."""
-    if not reply.done() or reply.cancelled() or reply.exception() is not None:
-        return None
-    return reply.result()
-
-
-def _is_accepted(future: ReplyFuture) -> bool:
-    reply = _answer(future)
-    return reply is not None and is_ok(reply)
 
 
 @dataclass(slots=True)
@@ -223,10 +149,10 @@ class Outbox:
             # What has not left fails for what ended the connection: it is not unknown.
             broken_off = SMTPConnectionLostError("a pipeline was broken off")
             for unsent in self._queue:
-                if isinstance(exc, Exception):
-                    _fail(unsent.future, again(self._protocol.cause or broken_off))
-                else:
+                if not isinstance(exc, Exception):
                     unsent.future.cancel()
+                elif not _is_refused(unsent):
+                    _fail(unsent.future, again(self._protocol.cause or broken_off))
             raise
 
     # Commands
@@ -299,7 +225,8 @@ class Outbox:
                 else:
                     reply = await self._send_chunk(item)
         except Exception as exc:  # of the source of a content, too
-            _fail(item.future, exc)
+            if isinstance(exc, SMTPDeliveryUnknownError) or not _is_refused(item):
+                _fail(item.future, exc)
             raise
         except asyncio.CancelledError:
             if self._ending is not None and self._ending.is_all_sent:
@@ -426,6 +353,17 @@ def _resolve(
         _fail(reply, exc)
     else:
         reply.set_result(transaction.replies[-1])
+
+
+def _is_refused(item: Command | DataContent | DataChunk) -> bool:
+    """Give content the reply for which it was refused, if its transaction was.
+
+    What the server has said counts for more than the end of the connection behind it.
+    """
+    refusal = None if isinstance(item, Command) else item.verdicts.refusal()
+    if refusal is not None and not item.future.done():
+        item.future.set_result(refusal)
+    return refusal is not None
 
 
 def pass_on(reply: ReplyFuture, future: ReplyFuture) -> None:

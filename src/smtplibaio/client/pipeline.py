@@ -25,7 +25,8 @@ from ..grammar.addresses import forward_path, reverse_path
 from ..grammar.extensions import require
 from ..mail.envelope import body_of
 from ..wire.replyqueue import ReplyFuture
-from .outbox import Command, DataChunk, DataContent, Outbox, Verdicts, pass_on
+from .answers import Verdicts
+from .outbox import Command, DataChunk, DataContent, Outbox, pass_on
 from .session import Open, Session
 
 __all__ = ["Pipeline"]

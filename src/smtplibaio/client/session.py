@@ -14,7 +14,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ..content.email import fit
 from ..content.forms import Content, Message, Stream
@@ -24,6 +24,7 @@ from ..exceptions import (
     SMTPCommandFailedError,
     SMTPException,
     SMTPProtocolError,
+    is_farewell,
 )
 from ..grammar import commands
 from ..grammar.extensions import Extensions
@@ -33,7 +34,7 @@ from ..mail.resetting import is_reset_due
 from ..mail.result import SendResult
 from ..mail.terms import Plan, Terms
 from ..mail.transaction import Transaction
-from ..mail.verdicts import check_reply
+from ..mail.verdicts import check_data, check_reply
 from ..wire.opening import address_literal
 from ..wire.protocol import SMTPProtocol
 from ..wire.tls import default_context, is_verified
@@ -60,6 +61,10 @@ class Learnt(NamedTuple):
         return self.ehlo_reply is not None or self.helo_reply is not None
 
 
+#: What a server says to a verb that it does not know.
+_UNKNOWN_COMMAND = (500, 502, 504)
+
+
 class Open(NamedTuple):
     """A transaction that was begun by hand: MAIL was taken, and nothing has ended it.
 
@@ -67,11 +72,13 @@ class Open(NamedTuple):
         body: What BODY says of its content, where it was given.
         has_chunks: Whether a BDAT was given, and not the last.
         accepted: How many recipients were accepted.
+        refusal: The reply to the last recipient that was refused, if one was.
     """
 
     body: str | None = None
     has_chunks: bool = False
     accepted: int = 0
+    refusal: Reply | None = None
 
     @property
     def is_for_bdat(self) -> bool:
@@ -102,6 +109,7 @@ class Session:
         self.greeting = greeting
         self.transfer = Transfer(protocol, settings.timeouts)
         self.open: Open | None = None
+        self._refusal: Reply | None = None  # of the last MAIL by hand
         self._learn(Learnt())
 
     def _learn(self, learnt: Learnt) -> None:
@@ -137,8 +145,11 @@ class Session:
                 raise
             try:
                 await self.helo()
-            except SMTPException:
-                if self.protocol.cause is None:
+            except SMTPCommandFailedError:
+                raise
+            except SMTPException as lost:
+                is_unknown = exc.code in _UNKNOWN_COMMAND
+                if self.protocol.cause is None or (is_unknown and is_farewell(lost)):
                     raise
                 raise exc from None  # the server had said why it would hang up
         return self.learnt
@@ -178,7 +189,8 @@ class Session:
         except SMTPCommandFailedError:
             self._learn(before)
             raise
-        self.open = None  # RFC 5321 4.1.4: EHLO clears all buffers, as RSET does
+        # RFC 5321 4.1.4: EHLO clears all buffers, as RSET does
+        self.open = self._refusal = None
         return reply
 
     # TLS
@@ -226,8 +238,15 @@ class Session:
         line = self.terms.mail(mailbox, options)
         with self.protocol.indivisible("MAIL"):
             await self._reset_if_due()
-            reply = await self.perform(line)
-        self.open = Open(body_of(options))
+            begun, self.open = self.open, None
+            try:
+                reply = await self.perform(line)
+            except SMTPCommandFailedError as exc:
+                # What was begun before would get the recipients of this mail.
+                self.transfer.must_reset = begun is not None
+                self._refusal = exc.reply
+                raise
+        self.open, self._refusal = Open(body_of(options)), None
         return reply
 
     async def rcpt(self, mailbox: str, options: Sequence[str]) -> Reply:
@@ -235,14 +254,23 @@ class Session:
         line = self.terms.rcpt(mailbox, options)
         with self.protocol.indivisible("RCPT"):
             await self._reset_if_due()
-            reply = await self.perform(line)
+            try:
+                reply = await self.perform(line)
+            except SMTPCommandFailedError as exc:
+                if self.open is not None:
+                    self.open = self.open._replace(refusal=exc.reply)
+                raise
         if self.open is not None:
             self.open = self.open._replace(accepted=self.open.accepted + 1)
         return reply
 
     async def data(self, message: Message, fitted: Content | Stream | None) -> Reply:
-        """Say DATA and the content; return the final reply."""
-        begun = self.open or Open()
+        """Say DATA and the content; return the final reply.
+
+        No content leaves where MAIL or every recipient of its own transaction was
+        refused, whatever the server says to DATA.
+        """
+        begun = self.open or Open(refusal=self._refusal)
         if begun.is_for_bdat:
             raise SMTPArgumentError(
                 "after BODY=BINARYMIME or a BDAT content goes with BDAT only: use "
@@ -251,6 +279,8 @@ class Session:
         content = fitted or fit(message, self.terms.extensions)
         body = self.terms.body(content, begun.body)
         body.is_chunked = False
+        if not begun.accepted and begun.refusal is not None:
+            await self._withhold(begun.refusal)
         await self._reset_if_due()
         plan = Plan(body, is_lmtp=self.settings.is_lmtp, accepted=begun.accepted)
         transaction = Transaction(plan, self.timeouts)
@@ -258,15 +288,37 @@ class Session:
         self.open = None
         return transaction.replies[-1]
 
+    async def _withhold(self, refusal: Reply) -> NoReturn:
+        """Say DATA, and raise why no content follows, whatever the server says."""
+        protocol = self.protocol
+        with protocol.indivisible("DATA"):
+            reply = await protocol.ask(commands.DATA, self.timeouts.reply, "DATA")
+            try:
+                check_data(reply)
+                if self.open is None:
+                    # A dot would be a mail, to the recipients of another one.
+                    said = f"DATA got {reply.code} where no content may follow"
+                    protocol.end(SMTPProtocolError(said))
+                    raise SMTPCommandFailedError(*refusal, "MAIL", refusal)
+            except SMTPProtocolError as exc:
+                protocol.end(exc)
+                raise
+            await protocol.ask(b".\r\n", self.timeouts.quit, "a lone dot", b"")
+            await self.rset()
+        raise SMTPCommandFailedError(*refusal, "RCPT", refusal)
+
     async def _reset_if_due(self) -> None:
         """Say RSET where the server may keep a transaction that has come to nothing."""
         if self.transfer.must_reset:
+            refusal = self._refusal
             await self.rset()
+            self._refusal = refusal
 
     async def rset(self) -> Reply:
         """Say RSET: forget the transaction that was begun."""
         reply = await self.perform(commands.RSET)
-        self.open, self.transfer.must_reset = None, False
+        self.open = self._refusal = None
+        self.transfer.must_reset = False
         return reply
 
     # Whole mails

@@ -251,8 +251,8 @@ class ReplyParser:
             # lines MUST be the same." Servers differ in the last two digits ("550-",
             # then "554 "), which does not change what the reply means.
             raise SMTPProtocolError(
-                f"the code changes from {self._code.decode()} to {code.decode()} "
-                f"within one reply: {_excerpt(text)}"
+                f"a reply whose code changes from {self._code.decode()} to "
+                f"{code.decode()}: {_excerpt(text)}"
             )
         self._code = code
         self._lines.append(text)

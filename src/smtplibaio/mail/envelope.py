@@ -131,11 +131,28 @@ def _named(recipients: Any) -> list[tuple[str, str]]:
     """Check recipients; return what the caller calls each, and its mailbox."""
     if type(recipients) is str:
         return [(recipients, forward_path(recipients))]
-    is_one = isinstance(recipients, str) or not isinstance(recipients, Iterable)
+    is_one = isinstance(recipients, (str, bytes, bytearray)) or not isinstance(
+        recipients, Iterable
+    )
     named: list[tuple[str, str]] = []
     for recipient in (recipients,) if is_one else recipients:
         mailbox = forward_path(recipient)
         is_text = type(recipient) is str
         name = recipient if is_text else str.__str__(address_of(recipient))
         named.append((name, mailbox))
-    return named
+    return named if len(named) < 2 else _spelt_once(named)
+
+
+def _spelt_once(named: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Spell each mailbox as it was spelt first, whatever the case of its domain."""
+    # RFC 5321 2.4: "The local-part of a mailbox MUST BE treated as case sensitive."
+    # Domains are not.
+    spelt: dict[str, str] = {}
+    same: list[tuple[str, str]] = []
+    for name, mailbox in named:
+        key = mailbox
+        if not mailbox.islower():
+            local, at, domain = mailbox.rpartition("@")
+            key = f"{local}@{domain.lower()}" if at else mailbox
+        same.append((name, spelt.setdefault(key, mailbox)))
+    return same

@@ -57,7 +57,7 @@ def check_reply(reply: Reply, verb: str) -> Reply:
     if 200 <= reply[0] < 300:
         return reply
     if reply[0] < 400:
-        raise SMTPProtocolError(f"the server answered {verb} with {reply[0]}")
+        raise SMTPProtocolError(f"the server answered {verb} with {one_line(*reply)}")
     raise SMTPCommandFailedError(*reply, verb, reply)
 
 
@@ -71,7 +71,8 @@ def check_data(reply: Reply) -> None:
     if reply[0] == 354:
         return
     if reply[0] < 400:
-        raise SMTPProtocolError(f"the server answered DATA with {reply[0]}, not 354")
+        said = one_line(*reply)
+        raise SMTPProtocolError(f"the server answered DATA with {said}, not 354")
     raise SMTPCommandFailedError(*reply, "DATA", reply)
 
 
@@ -102,7 +103,7 @@ def check_rcpts(
 
 def _rcpt_error(reply: Reply) -> SMTPCommandFailedError:
     if reply[0] < 400:
-        raise SMTPProtocolError(f"the server answered RCPT with {reply[0]}")
+        raise SMTPProtocolError(f"the server answered RCPT with {one_line(*reply)}")
     return SMTPCommandFailedError(*reply, "RCPT", reply)
 
 

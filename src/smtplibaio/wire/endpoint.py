@@ -83,7 +83,8 @@ class Proxy(NamedTuple):
                 "a SOCKS proxy needs the package python-socks: "
                 'pip install "smtplibaio[proxy]"'
             )
-        return cls(uri.scheme, _host(uri.host, "the host in the proxy's URL"), port, uri.username, uri.password)
+        host = _host(uri.host, "the host in the proxy's URL")
+        return cls(uri.scheme, host, port, uri.username, uri.password)
 
     @property
     def dns_name(self) -> str:

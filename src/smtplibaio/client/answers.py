@@ -1,0 +1,94 @@
+"""What the transaction of a pipeline was answered: whether its content may leave.
+
+Rules:
+
+1. Content leaves where MAIL and a recipient *of its own transaction* were accepted, and
+   no chunk was refused.
+2. As long as the reply to a RCPT is missing, a refusal of another decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..content.canonical import Canonicaliser
+from ..grammar.replies import Reply
+from ..mail.verdicts import is_ok
+from ..wire.replyqueue import ReplyFuture
+from .session import Open
+
+__all__ = ["Verdicts"]
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What a transaction was answered, for its content.
+
+    Attributes:
+        begun: The transaction that was begun before the pipeline; None for one that
+            begins within it.
+        canonicaliser: Brings its chunks into canonical form; None where they leave as
+            they are.
+        body: What BODY says of the content, where it was given.
+        reset: The reply to the RSET in front of MAIL, where there is one.
+        mail: The reply to MAIL.
+        rcpts: Those to RCPT.
+        chunks: Those to BDAT.
+        has_chunks: Whether a chunk was given.
+        size: The octets of the chunks.
+        is_withdrawn: Whether a chunk was withdrawn, so that none may follow.
+    """
+
+    begun: Open | None
+    canonicaliser: Canonicaliser | None
+    body: str | None = None
+    reset: ReplyFuture | None = None
+    mail: ReplyFuture | None = None
+    rcpts: list[ReplyFuture] = field(default_factory=list)
+    chunks: list[ReplyFuture] = field(default_factory=list)
+    has_chunks: bool = False
+    size: int = 0
+    is_withdrawn: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether MAIL and a RCPT have left, or did before the pipeline."""
+        if self.begun is not None:
+            return True
+        has_mail = self.mail is not None and not self.mail.cancelled()
+        return has_mail and not all(rcpt.cancelled() for rcpt in self.rcpts)
+
+    @property
+    def accepted(self) -> int:
+        """How many recipients were accepted."""
+        before = self.begun.accepted if self.begun else 0
+        return before + sum(map(_is_accepted, self.rcpts))
+
+    def refusal(self) -> Reply | None:
+        """Return the reply for which no content may leave, if there is one."""
+        for future in (self.reset, self.mail, *self.chunks):
+            reply = None if future is None else _answer(future)
+            if reply is not None and not is_ok(reply):
+                return reply
+        replies = [_answer(rcpt) for rcpt in self.rcpts if not rcpt.cancelled()]
+        is_decided = bool(replies) and None not in replies and not self.accepted
+        return replies[0] if is_decided else None
+
+    @property
+    def is_lone_dot_safe(self) -> bool:
+        """Whether a dot without content is refused: MAIL was taken, and no RCPT."""
+        has_mail = self.mail is not None and _is_accepted(self.mail)
+        has_reset = self.reset is None or _is_accepted(self.reset)
+        return has_mail and has_reset and not self.accepted
+
+
+def _answer(reply: ReplyFuture) -> Reply | None:
+    """Return a reply; None where none came, or the command was withdrawn."""
+    if not reply.done() or reply.cancelled() or reply.exception() is not None:
+        return None
+    return reply.result()
+
+
+def _is_accepted(future: ReplyFuture) -> bool:
+    reply = _answer(future)
+    return reply is not None and is_ok(reply)
