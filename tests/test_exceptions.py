@@ -304,7 +304,7 @@ def test_the_attributes_are_the_documented_ones() -> None:
 def test_a_failed_login_has_the_code_and_the_reply_of_the_last_refusal() -> None:
     no = Reply(535, "5.7.8 no")
     refused = SMTPAuthenticationError(*no, "CRAM-MD5", no)
-    in_clear = SMTPTLSError("PLAIN would show the password")
+    in_clear = SMTPTLSError("PLAIN would send the password")
     exc = SMTPLoginError([SMTPAuthenticationError(454), refused, in_clear])
     assert exc.code == 535
     assert exc.reply is no

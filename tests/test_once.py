@@ -92,7 +92,7 @@ async def test_the_envelope_may_differ_from_the_header() -> None:
 
 
 async def test_a_mistake_in_the_url_is_an_error_before_anything_is_opened() -> None:
-    with pytest.raises(SMTPArgumentError, match="begins with a scheme"):
+    with pytest.raises(SMTPArgumentError, match="must begin with a scheme"):
         await send(MESSAGE, "mx.example")
 
 

@@ -58,9 +58,9 @@ def test_every_phase_is_in_the_table_above() -> None:
 )
 def test_a_limit_is_a_positive_finite_number(seconds: Any) -> None:
     for name in NAMES:
-        with pytest.raises(SMTPArgumentError, match=f"the timeout '{name}' is a "):
+        with pytest.raises(SMTPArgumentError, match=f"the timeout '{name}' must be a "):
             Timeouts(**{name: seconds})
-    with pytest.raises(SMTPArgumentError, match="the timeout 'connect' is a "):
+    with pytest.raises(SMTPArgumentError, match="the timeout 'connect' must be a "):
         Timeouts.of(seconds)
 
 

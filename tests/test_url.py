@@ -173,7 +173,7 @@ def test_every_option_can_stand_in_the_query_or_says_why_not() -> None:
         ("smtp+tls://mx", "here that is smtp:// with \\?starttls=required"),
         ("smtp://", "names no host; it is written smtp://host:port"),
         ("lmtp://:24", "names no host; it is written lmtp://host:port"),
-        ("smtp://mx/inbox", "a path behind the host"),
+        ("smtp://mx/inbox", "a path after the host"),
         ("lmtp+unix://run/lmtp", "lmtp\\+unix:///path/to/socket, with three slashes"),
         ("lmtp+unix://", "three slashes"),
         ("lmtp+unix:///", "three slashes"),
@@ -182,7 +182,7 @@ def test_every_option_can_stand_in_the_query_or_says_why_not() -> None:
         ("service://gmail:587", "without a port"),
         ("service://gmail/x", "service://user:password@name"),
         ("service://gmial", "did you mean gmail"),
-        ("service://ses?region=a&region=b", "says region twice"),
+        ("service://ses?region=a&region=b", "gives region twice"),
         ("service://gmail?region=eu", "has no regions"),
         ("service://gmail?tls=false", "says tls twice"),
         ("smtp://mx?region=eu", "unknown option 'region'"),
@@ -395,7 +395,7 @@ def test_the_environment_has_a_url_or_one_variable_an_option(
         ({"HOST": "mx", "PASS": "x"}, "MAIL_PASS is set, but .* is MAIL_PASSWORD"),
         ({"HOST": "mx", "PORT": "smtp"}, "MAIL_PORT: expected a number between"),
         ({"HOST": "mx", "TLS": "maybe"}, "MAIL_TLS: expected true or false"),
-        ({"URL": "mx.example"}, "MAIL_URL begins with a scheme"),
+        ({"URL": "mx.example"}, "MAIL_URL must begin with a scheme"),
     ],
 )
 def test_a_mistake_in_the_environment_is_an_error_that_names_the_variable(

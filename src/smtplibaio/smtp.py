@@ -885,7 +885,7 @@ class LMTP(SMTP):
         if path is None and sock is None and port_number(port) == 25:
             # RFC 2033 1: port 25 stays with SMTP.
             raise SMTPArgumentError(
-                "port 25 is for SMTP: LMTP has a port of its own, often 24"
+                "port 25 is for SMTP: LMTP uses another port, often 24"
             )
         super().__init__(
             hostname,

@@ -55,6 +55,6 @@ def _check(seconds: float | None, name: str) -> None:
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not 0 < seconds <= sys.float_info.max:
         raise SMTPArgumentError(
-            f"the timeout {name!r} is a positive number of seconds, or None for no "
-            f"limit, not {seconds!r}"
+            f"the timeout {name!r} must be a positive number of seconds, or None for "
+            f"no limit, not {seconds!r}"
         )

@@ -273,7 +273,7 @@ def _unknown_scheme(scheme: str) -> str:
 def _take_host(uri: URI, options: dict[str, Any]) -> None:
     if uri.path not in ("", "/"):
         raise SMTPArgumentError(
-            f"the URL has a path behind the host, which means nothing here{uri.advice}"
+            f"the URL has a path after the host, which has no meaning here{uri.advice}"
         )
     if uri.host:
         options["hostname"] = uri.host
@@ -289,7 +289,7 @@ def _take_service(uri: URI, options: dict[str, Any]) -> None:
         )
     regions = [value for name, value in uri.query if name == "region"]
     if len(regions) > 1:
-        raise SMTPArgumentError("the URL says region twice")
+        raise SMTPArgumentError("the URL gives region twice")
     options |= service_named(uri.host).options(regions[0] if regions else None)
 
 
@@ -384,7 +384,9 @@ def read_environment(
             variable, has a mistake.
     """
     if not prefix:
-        raise SMTPArgumentError("the prefix is empty: PATH, among others, is not ours")
+        raise SMTPArgumentError(
+            "the prefix is empty: without a prefix, PATH and others would be settings"
+        )
     environ = os.environ if environ is None else environ
     given = {
         name.removeprefix(prefix): value

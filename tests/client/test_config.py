@@ -98,25 +98,40 @@ def test_an_empty_variable_of_an_environment_is_no_credential(
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"username": 5, "password": "s3cret"}, "username is a str or bytes, not int"),
-        ({"username": "me", "password": ["s3cret"]}, "password is a str or bytes, not"),
-        ({"username": "me", "token": b"s3cret"}, "token is a str, or an async funct"),
+        (
+            {"username": 5, "password": "s3cret"},
+            "username must be str or bytes, not int",
+        ),
+        (
+            {"username": "me", "password": ["s3cret"]},
+            "password must be str or bytes, not",
+        ),
+        (
+            {"username": "me", "token": b"s3cret"},
+            "token must be a str, or an async funct",
+        ),
         ({"mechanisms": [None]}, "cannot be used here: None"),
-        ({"mechanisms": 5}, "mechanisms is a sequence of names"),
-        ({"tls_context": "s3cret"}, "tls_context is an ssl.SSLContext, not str"),
-        ({"tls_context": True}, "tls_context is an ssl.SSLContext, not bool"),
-        ({"on_event": "print"}, "on_event is a function of one event, not str"),
-        ({"pipelining": "no"}, "pipelining is True or False, not 'no'"),
-        ({"allow_cleartext_auth": 2}, "allow_cleartext_auth is True or False, not 2"),
-        ({"sock": 5}, "sock is a connected socket.socket"),
+        ({"mechanisms": 5}, "mechanisms must be a sequence of names"),
+        ({"tls_context": "s3cret"}, "tls_context must be an ssl.SSLContext, not str"),
+        ({"tls_context": True}, "tls_context must be an ssl.SSLContext, not bool"),
+        (
+            {"on_event": "print"},
+            "on_event must be a function with one argument, not str",
+        ),
+        ({"pipelining": "no"}, "pipelining must be True or False, not 'no'"),
+        (
+            {"allow_cleartext_auth": 2},
+            "allow_cleartext_auth must be True or False, not 2",
+        ),
+        ({"sock": 5}, "sock must be a connected socket.socket"),
         ({"source_address": ("", 99999)}, "the port of source_address"),
         ({"port": "smtp"}, "port"),
-        ({"fqdn": 5}, "fqdn is a domain"),
-        ({"hostname": 5}, "hostname is a str, not int"),
-        ({"tls": "no"}, "tls is True or False, not 'no'"),
-        ({"tls": None}, "tls is True or False, not None"),
-        ({"tls": ssl.create_default_context()}, "tls is True or False"),
-        ({"proxy": "s3cret"}, "the proxy's URL begins with a scheme"),
+        ({"fqdn": 5}, "fqdn must be a domain"),
+        ({"hostname": 5}, "hostname must be a str, not int"),
+        ({"tls": "no"}, "tls must be True or False, not 'no'"),
+        ({"tls": None}, "tls must be True or False, not None"),
+        ({"tls": ssl.create_default_context()}, "tls must be True or False"),
+        ({"proxy": "s3cret"}, "the proxy's URL must begin with a scheme"),
         ({"timeout": "5"}, "timeout"),
     ],
     ids=repr,
@@ -169,14 +184,14 @@ def test_starttls_is_one_of_three_words(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["", "never", 2, []])
 def test_chunking_is_yes_or_no_or_where_it_has_to_be(value: Any) -> None:
-    with pytest.raises(SMTPArgumentError, match="chunking is True, False or None"):
+    with pytest.raises(SMTPArgumentError, match="chunking must be True, False or None"):
         SMTP(chunking=value)
 
 
 @pytest.mark.parametrize("starttls", ["required", "opportunistic"])
 def test_there_is_no_tls_within_tls(starttls: Any) -> None:
     endpoint = Endpoint(context=ssl.create_default_context())
-    with pytest.raises(SMTPArgumentError, match="no STARTTLS"):
+    with pytest.raises(SMTPArgumentError, match="STARTTLS is not possible"):
         settings(endpoint=endpoint, starttls=starttls)
     assert settings(endpoint=endpoint).starttls == "never"
 

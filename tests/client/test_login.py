@@ -273,7 +273,7 @@ async def test_nothing_but_235_is_success(reply: str) -> None:
     """C13: and what is neither yes nor no ends the connection."""
     lines = ["C: AUTH PLAIN AHRpbQBodW50ZXIy", f"S: {reply}"]
     async with client(script("AUTH PLAIN", *lines)) as smtp:
-        with pytest.raises(SMTPProtocolError, match="is no reply to AUTH"):
+        with pytest.raises(SMTPProtocolError, match="is not a valid reply to AUTH"):
             await smtp.auth("tim", "hunter2")
         assert not smtp.is_connected
 
@@ -334,7 +334,9 @@ async def test_a_cancelled_exchange_is_refused_or_the_connection_ends(
     """C05: nobody knows what else the server waits for."""
     lines = ["C: AUTH CRAM-MD5", "S: 334 !", "C: *", f"S: {reply}"]
     async with client(script("AUTH CRAM-MD5", *lines)) as smtp:
-        with pytest.raises(SMTPProtocolError, match="no reply to a cancelled AUTH"):
+        with pytest.raises(
+            SMTPProtocolError, match="not a valid reply to a cancelled AUTH"
+        ):
             await smtp.auth("tim", "hunter2")
         with pytest.raises(SMTPConnectionLostError):
             await smtp.noop()
@@ -649,7 +651,9 @@ def test_what_shows_the_password_needs_a_place_without_listeners(
     if not shows:
         check_cleartext(mechanism, may_show=False)
         return
-    with pytest.raises(SMTPTLSError, match=f"{mechanism.name} would show") as caught:
+    with pytest.raises(
+        SMTPTLSError, match=f"{mechanism.name} would send the password"
+    ) as caught:
         check_cleartext(mechanism, may_show=False)
     assert "hunter2" not in str(caught.value)
 

@@ -247,10 +247,10 @@ async def test_other_commands_may_follow_a_data_that_was_refused() -> None:
         async with smtp.pipeline() as p:
             assert (await p.data()).code == 503
             p.noop()
-            with pytest.raises(SMTPArgumentError, match="follows data"):
+            with pytest.raises(SMTPArgumentError, match=r"call data\(\) before"):
                 p.content(HI)
             assert (await p.data()).code == 503
-        with pytest.raises(SMTPArgumentError, match="has been left"):
+        with pytest.raises(SMTPArgumentError, match="has ended"):
             p.content(HI)
 
 
@@ -268,9 +268,13 @@ async def test_after_data_only_content_can_follow(is_awaited: bool) -> None:
             data = p.data()
             if is_awaited:
                 assert (await data).code == 354
-            with pytest.raises(SMTPArgumentError, match="only content"):
+            with pytest.raises(
+                SMTPArgumentError, match=r"after data\(\), call content"
+            ):
                 p.noop()
-            with pytest.raises(SMTPArgumentError, match="only content"):
+            with pytest.raises(
+                SMTPArgumentError, match=r"after data\(\), call content"
+            ):
                 p.data()
         assert not smtp.is_connected
 
@@ -278,7 +282,7 @@ async def test_after_data_only_content_can_follow(is_awaited: bool) -> None:
 async def test_content_without_data_is_an_error() -> None:
     async with session(f"{HELLO}C: NOOP\nS: 250 ok\n") as smtp:
         async with smtp.pipeline() as p:
-            with pytest.raises(SMTPArgumentError, match="follows data"):
+            with pytest.raises(SMTPArgumentError, match=r"call data\(\) before"):
                 p.content(HI)
             with pytest.raises(SMTPArgumentError):
                 p.rcpt("b@y.example\r\nDATA")
@@ -352,7 +356,9 @@ async def test_a_chunk_has_its_place_in_a_transaction(begin_it: Any) -> None:
     async with BdatServer() as server, SMTP(*server.address) as smtp:
         async with smtp.pipeline() as p:
             begin_it(p)
-            with pytest.raises(SMTPArgumentError, match="follows mail"):
+            with pytest.raises(
+                SMTPArgumentError, match=r"call mail\(\) and rcpt\(\) before"
+            ):
                 p.bdat(b"hi", last=True)
             p.rset()
 
@@ -363,7 +369,9 @@ async def test_data_and_chunks_are_never_mixed() -> None:
         async with smtp.pipeline() as p:
             begin(p)
             p.data()
-            with pytest.raises(SMTPArgumentError, match="only content"):
+            with pytest.raises(
+                SMTPArgumentError, match=r"after data\(\), call content"
+            ):
                 p.bdat(b"hi", last=True)
             p.content(b"hi")
             for options in (("BODY=BINARYMIME",), ()):
@@ -371,11 +379,13 @@ async def test_data_and_chunks_are_never_mixed() -> None:
                 begin(p, *options)
                 if not options:
                     p.bdat(b"hi\r")
-                with pytest.raises(SMTPArgumentError, match=r"bdat\(\) only"):
+                with pytest.raises(
+                    SMTPArgumentError, match=r"send the content with bdat"
+                ):
                     p.data()
         assert p.in_transaction
         async with smtp.pipeline() as p:
-            with pytest.raises(SMTPArgumentError, match=r"bdat\(\) only"):
+            with pytest.raises(SMTPArgumentError, match=r"send the content with bdat"):
                 p.data()
             with pytest.raises(SMTPArgumentError, match="cannot be continued"):
                 p.bdat(b"\n", last=True)
@@ -405,7 +415,7 @@ async def test_a_chunk_that_may_not_leave_is_refused(
             begin(p)
             with pytest.raises((SMTPArgumentError, SMTPCommandNotSupportedError)):
                 p.bdat(chunk)
-        with pytest.raises(SMTPArgumentError, match="has been left"):
+        with pytest.raises(SMTPArgumentError, match="has ended"):
             p.bdat(b"hi")
     assert not any(line.startswith("BDAT") for line in server.commands)
 
@@ -655,11 +665,11 @@ async def test_the_session_itself_fails_within_the_block() -> None:
         async with asyncio.timeout(5), smtp.pipeline() as p:
             noop = p.noop()
             for attempt in (smtp.noop, smtp.quit, smtp.rset):
-                with pytest.raises(SMTPConnectionError, match="of this very task"):
+                with pytest.raises(SMTPConnectionError, match="of this task"):
                     await attempt()
-            with pytest.raises(SMTPConnectionError, match="of this very task"):
+            with pytest.raises(SMTPConnectionError, match="of this task"):
                 await smtp.sendmail("a@x.example", "b@y.example", "hi")
-            with pytest.raises(SMTPConnectionError, match="of this very task"):
+            with pytest.raises(SMTPConnectionError, match="of this task"):
                 async with smtp.pipeline():
                     pass
             assert await noop == (250, "ok")

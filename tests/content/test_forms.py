@@ -66,7 +66,7 @@ def test_a_message_comes_in_many_forms(message: Any, ending: bytes) -> None:
 @pytest.mark.parametrize("message", [None, 5, {"a": 1}, object()], ids=repr)
 def test_what_is_no_message_is_refused(message: Any) -> None:
     """E06: before DATA, where there is no way back."""
-    with pytest.raises(SMTPArgumentError, match="a message is str, bytes"):
+    with pytest.raises(SMTPArgumentError, match="a message must be str, bytes"):
         Content.of(message)
 
 

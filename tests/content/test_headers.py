@@ -106,7 +106,7 @@ def test_only_what_cannot_travel_is_spelt_anew(
         ("X", "a\0b", "NUL"),
         ("X", "\ud800", "surrogate"),
         ("To", "\udce9 <a@x.example", "cannot be read"),
-        ("To", "a\x0bb@x.example", "something else|cannot"),
+        ("To", "a\x0bb@x.example", "as it was written|cannot"),
         ("To", "j\udcf6rg@x.example", "UTF-8"),
         ("To", "a@-\udcc3\udcbc-.example", "IDNA"),
         ("X", {"a": 1}, "has no text"),

@@ -291,9 +291,11 @@ def test_any_object_gets_quotes_and_backslashes_where_it_lacks_them() -> None:
 
 @pytest.mark.parametrize("value", [None, 1, b"a@b", ["a@b"], object()])
 def test_what_is_no_text_is_refused(value: object) -> None:
-    with pytest.raises(SMTPArgumentError, match=r"the sender is a str such as .* not "):
+    with pytest.raises(
+        SMTPArgumentError, match=r"the sender must be a str such as .* not "
+    ):
         reverse_path(value)
-    with pytest.raises(SMTPArgumentError, match="the recipient is a str such as"):
+    with pytest.raises(SMTPArgumentError, match="the recipient must be a str such as"):
         forward_path(value)
 
 

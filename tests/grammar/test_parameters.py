@@ -215,7 +215,9 @@ def test_a_rcpt_carries_its_own_original_recipient() -> None:
 def test_an_original_recipient_belongs_to_a_recipient() -> None:
     parameters = Parameters(orcpt={"b@y.example": "b@z.example"})
     parameters.check_recipients(["c@y.example", "b@y.example"])
-    with pytest.raises(SMTPArgumentError, match=r"\['b@y.example'\], no recipients"):
+    with pytest.raises(
+        SMTPArgumentError, match=r"\['b@y.example'\], which are not recipients"
+    ):
         parameters.check_recipients(iter(["c@y.example"]))
     Parameters().check_recipients([])
 

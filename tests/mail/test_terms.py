@@ -211,7 +211,7 @@ def test_content_goes_with_bdat_where_that_is_wanted_or_the_only_way(
     if isinstance(expected, bool):
         assert settled().is_chunked is expected
         return
-    with pytest.raises(expected, match="BODY=BINARYMIME goes with BDAT only") as caught:
+    with pytest.raises(expected, match="BODY=BINARYMIME needs BDAT") as caught:
         settled()
     if isinstance(caught.value, SMTPCommandNotSupportedError):
         assert caught.value.command == "CHUNKING"

@@ -36,5 +36,5 @@ def test_without_a_rate_there_is_always_a_token() -> None:
 
 @pytest.mark.parametrize("wrong", [0, -1, "10", float("nan")])
 def test_a_rate_is_a_positive_number(wrong: object) -> None:
-    with pytest.raises(SMTPArgumentError, match="rate is a number of messages"):
+    with pytest.raises(SMTPArgumentError, match="rate must be a number of messages"):
         Rate(wrong)  # type: ignore[arg-type]  # that is what it is about

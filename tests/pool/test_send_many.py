@@ -483,9 +483,9 @@ async def test_a_mail_that_cannot_be_sent_is_an_outcome() -> None:
 
 def test_messages_and_window_are_checked_at_once() -> None:
     pool = SMTPPool()
-    with pytest.raises(SMTPArgumentError, match="window is a number"):
+    with pytest.raises(SMTPArgumentError, match="window must be a whole number"):
         pool.send_many([], window=0)
-    with pytest.raises(SMTPArgumentError, match="messages is an iterable"):
+    with pytest.raises(SMTPArgumentError, match="messages must be an iterable"):
         pool.send_many(b"octets")  # type: ignore[arg-type]  # that is what it is about
 
 

@@ -80,7 +80,9 @@ RULES = {
         mail=("BODY=7BIT",),
     ),
     "content over SIZE": Rule(
-        SMTPArgumentError, "has 18 octets, the server takes 17", ("SIZE 17",)
+        SMTPArgumentError,
+        "has 18 octets, but the server accepts at most 17",
+        ("SIZE 17",),
     ),
     "BINARYMIME without CHUNKING": Rule(
         NOT_SUPPORTED, "CHUNKING", ("BINARYMIME",), mail=("BODY=BINARYMIME",)
@@ -228,6 +230,6 @@ async def test_each_rule_of_content_holds_for_data_by_hand(name: str) -> None:
         await smtp.ehlo()
         await smtp.mail(SENDER, rule.mail)
         await smtp.rcpt(RECIPIENT)
-        with pytest.raises(error, match="BDAT only" if is_binary else rule.match):
+        with pytest.raises(error, match="sent with BDAT" if is_binary else rule.match):
             await smtp.data(rule.content)
         await smtp.noop()

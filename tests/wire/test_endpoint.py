@@ -36,10 +36,10 @@ def ours() -> Iterator[socket.socket]:
         ({"hostname": "a\0b"}, r"U\+0000"),
         ({"hostname": b"host"}, "bytes"),
         ({"hostname": "smtp://mx.example"}, "from_url"),
-        ({"hostname": "mx.example:587"}, "password= are given apart"),
-        ({"hostname": "erin@mx.example"}, "password= are given apart"),
+        ({"hostname": "mx.example:587"}, "password= separately"),
+        ({"hostname": "erin@mx.example"}, "password= separately"),
         ({"hostname": "[::1]"}, "without brackets"),
-        ({"hostname": "mx. example"}, "hostname is a name"),
+        ({"hostname": "mx. example"}, "hostname must be a name"),
         ({"hostname": "\u2665\ufe0f.example"}, "IDNA refuses"),
         ({"port": 0}, "between 1 and 65535, not 0"),
         ({"port": 65536}, "between"),
@@ -55,7 +55,7 @@ def ours() -> Iterator[socket.socket]:
         ({"server_hostname": "x" * 64}, "server_hostname is not a host name"),
         ({"server_hostname": ""}, "server_hostname is not a host name"),
         ({"server_hostname": "\xfc" * 64}, "IDNA refuses"),
-        ({"server_hostname": 5}, "server_hostname is a str"),
+        ({"server_hostname": 5}, "server_hostname must be a str"),
     ],
 )
 def test_a_server_without_a_name_or_a_port_is_refused(
@@ -160,20 +160,23 @@ def test_over_a_socket_the_name_to_verify_is_the_host_name(ours: socket.socket) 
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({"path": 5}, "path is the path of a Unix socket"),
-        ({"path": ""}, "path is the path"),
-        ({"path": b"/run/smtp"}, "path is the path"),
-        ({"path": os.fsencode}, "path is the path"),
-        ({"path": "/run\0/smtp"}, "path is the path"),
+        ({"path": 5}, "path must be the path of a Unix socket"),
+        ({"path": ""}, "path must be the path"),
+        ({"path": b"/run/smtp"}, "path must be the path"),
+        ({"path": os.fsencode}, "path must be the path"),
+        ({"path": "/run\0/smtp"}, "path must be the path"),
         ({"source_address": "127.0.0.1"}, "a tuple"),
         ({"source_address": (25, "127.0.0.1")}, "a tuple"),
         ({"source_address": ("127.0.0.1",)}, "a tuple"),
         ({"source_address": 5}, "a tuple"),
-        ({"source_address": ("127.0.0.1", 99999)}, "the port of source_address is"),
-        ({"source_address": ("127.0.0.1", -1)}, "the port of source_address is"),
-        ({"source_address": ("127.0.0.1", True)}, "the port of source_address is"),
-        ({"source_address": ("127.0.0.1", None)}, "the port of source_address is"),
-        ({"sock": 5}, "sock is a connected socket.socket .*, not int"),
+        (
+            {"source_address": ("127.0.0.1", 99999)},
+            "the port of source_address must be",
+        ),
+        ({"source_address": ("127.0.0.1", -1)}, "the port of source_address must be"),
+        ({"source_address": ("127.0.0.1", True)}, "the port of source_address must be"),
+        ({"source_address": ("127.0.0.1", None)}, "the port of source_address must be"),
+        ({"sock": 5}, "sock must be a connected socket.socket .*, not int"),
         ({"sock": "sock"}, "not str"),
         ({"sock": socket.socket}, "not type"),
     ],
@@ -192,7 +195,7 @@ def test_a_path_like_object_that_gives_octets_is_refused() -> None:
         def __fspath__(self) -> bytes:
             return b"/run/smtp"
 
-    with pytest.raises(SMTPArgumentError, match="path is the path"):
+    with pytest.raises(SMTPArgumentError, match="path must be the path"):
         Endpoint(path=Octets())  # type: ignore[arg-type]
 
 
@@ -220,8 +223,8 @@ def test_there_is_one_way(ours: socket.socket) -> None:
         ({"sock": ours, "path": "/p"}, "one of sock and path, not both"),
         ({"sock": ours, "proxy": proxy}, "one of sock and proxy, not both"),
         ({"path": "/p", "proxy": proxy}, "one of path and proxy, not both"),
-        ({"sock": ours, "source_address": source}, "nothing with sock"),
-        ({"path": "/p", "source_address": source}, "nothing with path"),
+        ({"sock": ours, "source_address": source}, "cannot be used with sock"),
+        ({"path": "/p", "source_address": source}, "cannot be used with path"),
     ]:
         with pytest.raises(SMTPArgumentError, match=why):
             Endpoint(**two)  # type: ignore[arg-type]
@@ -282,15 +285,15 @@ def test_the_letter_behind_the_version_says_who_looks_up_the_name() -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        (5, "the proxy's URL is a str, not int"),
-        ("proxy.example:1080", "begins with a scheme"),
+        (5, "the proxy's URL must be a str, not int"),
+        ("proxy.example:1080", "must begin with a scheme"),
         ("https://proxy.example:1", "begins with socks4://.* or http://, not https://"),
         ("http://proxy.example", "a scheme, a host and a port"),
         ("socks5://", "a scheme, a host and a port"),
         ("socks5://proxy.example/path", "a scheme, a host and a port"),
         ("socks5://proxy.example?rdns=1", "a scheme, a host and a port"),
         ("socks5://proxy.example:0", "between 1 and 65535"),
-        ("socks5://a%20b", "the host in the proxy's URL is a name"),
+        ("socks5://a%20b", "the host in the proxy's URL must be a name"),
         (f"socks5://erin:{SECRET}/@proxy.example", "%2F"),
         (f"socks5://erin:{SECRET}@proxy.example@", "%40"),
         (f"socks5://erin:{SECRET}%0A@proxy.example", r"password .* U\+000A"),
@@ -336,4 +339,4 @@ def test_a_host_name_that_is_more_than_one_says_what_to_do(hostname: str) -> Non
     """H14: S15, S16."""
     with pytest.raises(SMTPArgumentError) as caught:
         Endpoint(hostname)
-    assert "has no blank in it; port=, username= and" in str(caught.value)
+    assert "without blanks; pass port=, username= and" in str(caught.value)

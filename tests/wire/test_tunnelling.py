@@ -161,10 +161,13 @@ async def test_any_2xx_makes_a_tunnel(reply: bytes) -> None:
     [
         (b"HTTP/1.1 407 Who are you?\r\n\r\n", "it says 'HTTP/1.1 407 Who are you?'"),
         (b"HTTP/1.1 403 \xff\r\n\r\n", "it says 'HTTP/1.1 403 "),
-        (b"220 mx.example\r\n\r\n", "no reply of HTTP to CONNECT"),
-        (b"HTTP/1.1 200 OK\r\n", "no reply of HTTP to CONNECT"),
-        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000, "no reply of HTTP to CONNECT"),
-        (b"", "no reply of HTTP to CONNECT"),
+        (b"220 mx.example\r\n\r\n", "the reply to CONNECT is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\n", "the reply to CONNECT is not HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000,
+            "the reply to CONNECT is not HTTP",
+        ),
+        (b"", "the reply to CONNECT is not HTTP"),
     ],
 )
 async def test_what_an_http_proxy_refuses_is_an_error_with_its_words(

@@ -71,7 +71,9 @@ def _check_credential(value: str | bytes, name: str) -> None:
     from ..sasl.mechanism import credential  # a client without a login needs no SASL
 
     if not isinstance(value, (str, bytes, bytearray, memoryview)):
-        raise SMTPArgumentError(f"{name} is a str or bytes, not {type(value).__name__}")
+        raise SMTPArgumentError(
+            f"{name} must be str or bytes, not {type(value).__name__}"
+        )
     credential(value, name)
 
 
@@ -82,7 +84,7 @@ def _check_token(username: str | bytes, token: object) -> None:
         XOAUTH2(text_of(username), token)
     elif not callable(token):
         raise SMTPArgumentError(
-            "token is a str, or an async function that returns one, not "
+            "token must be a str, or an async function that returns one, not "
             f"{type(token).__name__}"
         )
 
@@ -101,7 +103,7 @@ def check_flag(name: str, value: object) -> None:
         SMTPArgumentError: It is neither.
     """
     if value not in (True, False):
-        raise SMTPArgumentError(f"{name} is True or False, not {value!a}")
+        raise SMTPArgumentError(f"{name} must be True or False, not {value!a}")
 
 
 class _Values(NamedTuple):
@@ -149,26 +151,30 @@ class Settings(_Values):
         """Check the values, and keep them."""
         if starttls not in ("never", "opportunistic", "required"):
             raise SMTPArgumentError(
-                f"starttls is 'never', 'opportunistic' or 'required', not {starttls!a}"
+                "starttls must be 'never', 'opportunistic' or 'required', not "
+                f"{starttls!a}"
             )
         if endpoint.context is not None and starttls != "never":
             raise SMTPArgumentError(
-                "TLS from the first octet on leaves no STARTTLS: leave starttls= out, "
-                "or connect to a port that speaks TLS after STARTTLS only"
+                "the connection uses TLS from the first octet on, so STARTTLS is not "
+                "possible: leave starttls= out, or connect to a port that starts TLS "
+                "with STARTTLS"
             )
         if chunking not in (True, False, None):
             raise SMTPArgumentError(
-                f"chunking is True, False or None, not {chunking!a}"
+                f"chunking must be True, False or None, not {chunking!a}"
             )
         check_flag("pipelining", pipelining)
         check_flag("allow_cleartext_auth", allow_cleartext_auth)
         if not isinstance(tls_context, ssl.SSLContext | None):
             raise SMTPArgumentError(
-                f"tls_context is an ssl.SSLContext, not {type(tls_context).__name__}"
+                "tls_context must be an ssl.SSLContext, not "
+                f"{type(tls_context).__name__}"
             )
         if on_event is not None and not callable(on_event):
             raise SMTPArgumentError(
-                f"on_event is a function of one event, not {type(on_event).__name__}"
+                "on_event must be a function with one argument, not "
+                f"{type(on_event).__name__}"
             )
         if mechanisms is not None:
             mechanisms = _mechanisms(mechanisms, credentials)

@@ -249,7 +249,7 @@ class Connection:
             self._opening = None
         if closings != self._closings:
             raise SMTPConnectionError(
-                f"the connection to {settings.endpoint} was closed while it was opened"
+                f"the connection to {settings.endpoint} was closed before it was ready"
             )
         try:
             greeting = await protocol.greeting

@@ -142,11 +142,12 @@ async def _offered(session: Session) -> tuple[str, ...]:
     learnt = await session.introduced()
     if learnt.is_authenticated:
         raise SMTPArgumentError(
-            "the session is authenticated already: a server takes one login a session"
+            "the session is authenticated already: a server accepts only one login in "
+            "a session"
         )
     if session.open is not None:
         raise SMTPArgumentError(
-            "AUTH is not permitted within a mail transaction: say RSET first"
+            "AUTH is not permitted within a mail transaction: send RSET first"
         )
     if "AUTH" not in learnt.extensions:
         raise no_auth(learnt.extensions, is_encrypted=_is_encrypted(session))

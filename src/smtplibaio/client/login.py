@@ -199,9 +199,9 @@ def check_cleartext(mechanism: Mechanism, *, may_show: bool) -> None:
     """
     if getattr(mechanism, "is_plaintext", True) and not may_show:
         raise SMTPTLSError(
-            f"{mechanism.name} would show the password to whoever listens or stands in "
-            "between: use SMTP_SSL or starttls='required', with a context that "
-            "verifies, or pass allow_cleartext_auth=True"
+            f"{mechanism.name} would send the password in a form that others on the "
+            "network can read: use SMTP_SSL or starttls='required', with a context "
+            "that verifies, or pass allow_cleartext_auth=True"
         )
 
 
@@ -306,7 +306,9 @@ class _Exchange:
         self.is_cancelled = True
         reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
         if reply.code < 400:
-            raise SMTPProtocolError(f"{reply.code} is no reply to a cancelled AUTH")
+            raise SMTPProtocolError(
+                f"{reply.code} is not a valid reply to a cancelled AUTH"
+            )
         return self._refusal(reply, f"cancelled by the client: {why}")
 
     def _outcome(self, reply: Reply) -> Reply:
@@ -314,7 +316,7 @@ class _Exchange:
         if reply.code >= 400:
             raise self._refusal(reply)
         if reply.code != 235:
-            raise SMTPProtocolError(f"{reply.code} is no reply to AUTH")
+            raise SMTPProtocolError(f"{reply.code} is not a valid reply to AUTH")
         if not self._mechanism.done or self._deferred is not None:
             raise SMTPProtocolError(
                 f"the server says 235 before {self._mechanism.name} is done: it has "

@@ -269,7 +269,7 @@ class Outbox:
         """Keep content back for which the server has no transaction of its own."""
         if refusal is None or not item.verdicts.is_lone_dot_safe:
             # A dot would be a mail, to the recipients of another one.
-            error = SMTPProtocolError("DATA got 354 where no content may follow")
+            error = SMTPProtocolError("a 354 to DATA, but no content may follow it")
             self._protocol.end(error)
             if refusal is None:
                 raise error

@@ -73,7 +73,9 @@ class Course:
 
     def __init__(self, connection: Connection, messages: object, window: int) -> None:
         if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-            raise SMTPArgumentError(f"window is a number from 1 on, not {window!r}")
+            raise SMTPArgumentError(
+                f"window must be a whole number above 0, not {window!r}"
+            )
         self._connection = connection
         self._mails = Prefetch(messages, window, self)
         self._window = window

@@ -112,7 +112,7 @@ class Pipeline:
             verdicts.has_chunks or verdicts.body == "BINARYMIME"
         ):
             raise SMTPArgumentError(
-                "after BODY=BINARYMIME or bdat() the content goes with bdat() only"
+                "after BODY=BINARYMIME or bdat(), send the content with bdat()"
             )
         future, self._data = self._say_and_keep(commands.DATA)
         self._of_data = verdicts or self._new_verdicts(None)
@@ -132,7 +132,7 @@ class Pipeline:
         """
         self._check_standing()
         if self._data is None or self._of_data is None:
-            raise SMTPArgumentError("content() follows data()")
+            raise SMTPArgumentError("call data() before content()")
         content = prepare(message) or fit(message, self._terms.extensions)
         body = self._terms.body(content, self._of_data.body)
         body.is_chunked = False
@@ -161,9 +161,9 @@ class Pipeline:
         require("CHUNKING", self._terms.extensions, "BDAT belongs to it")
         verdicts = self._verdicts
         if verdicts is None or (verdicts.begun is None and not verdicts.rcpts):
-            raise SMTPArgumentError("bdat() follows mail() and rcpt()")
+            raise SMTPArgumentError("call mail() and rcpt() before bdat()")
         if verdicts.is_withdrawn:
-            raise SMTPArgumentError("the content cannot be continued; rset() is due")
+            raise SMTPArgumentError("the content cannot be continued: call rset()")
         octets, canonicaliser = octets_of(chunk), None
         if verdicts.canonicaliser is not None:
             canonicaliser = copy(verdicts.canonicaliser)  # a bad chunk leaves no trace
@@ -231,13 +231,13 @@ class Pipeline:
 
     def _check_standing(self) -> None:
         if self._is_closed:
-            raise SMTPArgumentError("the pipeline's block has been left")
+            raise SMTPArgumentError("the block of the pipeline has ended")
         self._protocol.check()
 
     def _check_open(self) -> None:
         self._check_standing()
         if self._data is not None and _may_be_354(self._data):
-            raise SMTPArgumentError("after data() only content() can follow")
+            raise SMTPArgumentError("after data(), call content()")
         self._data = self._of_data = None
 
     # The block

@@ -70,8 +70,8 @@ class Prefetch:
             self._iterator = iter(source)
         else:
             raise SMTPArgumentError(
-                "messages is an iterable of Mail or of messages, asynchronous or not, "
-                f"not {type(source).__name__}"
+                "messages must be an iterable or asynchronous iterable of Mail or of "
+                f"messages, not {type(source).__name__}"
             )
 
     def at_once(self) -> Any:

@@ -210,7 +210,7 @@ class Session:
         learnt = await self.introduced()
         if self.open is not None:
             raise SMTPArgumentError(
-                "STARTTLS cannot be within a mail transaction: say RSET first"
+                "STARTTLS is not permitted within a mail transaction: send RSET first"
             )
         if "STARTTLS" not in learnt.extensions:
             raise no_starttls(self.settings, protocol.peer)
@@ -273,8 +273,8 @@ class Session:
         begun = self.open or Open(refusal=self._refusal)
         if begun.is_for_bdat:
             raise SMTPArgumentError(
-                "after BODY=BINARYMIME or a BDAT content goes with BDAT only: use "
-                "sendmail, or the pipeline's bdat"
+                "after BODY=BINARYMIME or BDAT, the content must be sent with BDAT: "
+                "use sendmail, or bdat of a pipeline"
             )
         content = fitted or fit(message, self.terms.extensions)
         body = self.terms.body(content, begun.body)

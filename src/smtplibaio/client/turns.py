@@ -48,8 +48,9 @@ class Turns:
             return
         if self._holder is not None and self._holder.is_waiting_for_itself():
             raise SMTPConnectionError(
-                "the client is in use by a pipeline or by send_many of this very task, "
-                "or of a source that it reads: the call would wait for itself for ever"
+                "the client is in use by a pipeline or by send_many of this task, or "
+                "the call comes from a source that the client reads: it would wait "
+                "for itself for ever"
             )
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)

@@ -157,7 +157,7 @@ def _tokens(text: str) -> Iterator[_Token]:
             continue
         match = _TOKEN.match(text, at)
         if match is None:
-            raise ValueError(f"{text[at]!a} stands where it must not")
+            raise ValueError(f"{text[at]!a} is in the wrong place")
         yield _Token(str(match.lastgroup), match[0])
         at = match.end()
 
@@ -295,7 +295,7 @@ class _Reader:
         self._pass_blanks()
         if self._at < len(self._tokens):
             text = self._tokens[self._at].text
-            raise ValueError(f"{text!a} stands where it must not")
+            raise ValueError(f"{text!a} is in the wrong place")
 
     def _peek(self) -> str:
         return self._tokens[self._at].text[0] if self._at < len(self._tokens) else ""

@@ -66,7 +66,8 @@ def envelope_for(
         sender, recipients = envelope_of(message, sender, recipients)
     if sender is None:
         raise SMTPArgumentError(
-            "the message has no Sender, and not one address in From; pass sender="
+            "the message has no Sender, and From does not have exactly one address; "
+            "pass sender="
         )
     return sender, recipients
 
@@ -130,7 +131,7 @@ def _senders(fields: Iterable[tuple[str, Any]], wanted: str) -> list[str]:
         if entry.members:
             raise SMTPArgumentError(
                 f"the field {wanted.capitalize()} has the group {entry.name!a}, which "
-                "cannot send; pass sender="
+                "cannot be a sender; pass sender="
             )
         found += [addr_spec(mailbox) for mailbox in entry.mailboxes]
     return found

@@ -99,7 +99,7 @@ def source_of(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         structure = structure_of(name.lower())
         if structure not in (ADDRESSES, IDENTIFIERS):
-            raise fault(name, f"is a {type(value).__name__}; make one text of it")
+            raise fault(name, f"is a {type(value).__name__}; pass a str instead")
         separator = ", " if structure is ADDRESSES else " "
         kept = (item for item in value if item is not None)
         return separator.join(source_of(name, item) for item in kept)

@@ -73,7 +73,7 @@ def octets_of(chunk: object) -> bytes:
         return memoryview(cast(bytes, chunk)).tobytes()
     except TypeError:
         raise SMTPArgumentError(
-            f"the content of a mail is read as bytes, not {type(chunk).__name__}"
+            f"the content of a mail must be read as bytes, not {type(chunk).__name__}"
         ) from None
 
 
@@ -127,7 +127,8 @@ class Content:
         elif not _is_buffer(message):
             if not _is_as_bytes(message):
                 raise SMTPArgumentError(
-                    "a message is str, bytes, an object with as_bytes(), a binary file "
+                    "a message must be str, bytes, an object with as_bytes(), a binary "
+                    "file "
                     f"or an iterable of bytes, not {type(message).__name__}"
                 )
             message = message.as_bytes()
@@ -207,7 +208,7 @@ def content_of(message: object, *, is_binary: bool = False) -> Content | Stream:
         return Content.of(message, is_binary=is_binary)
     if (is_file and _is_text_file(message)) or isinstance(message, Mapping):
         raise SMTPArgumentError(
-            "a message is read from a file in binary mode or from an iterable of "
+            "a message must be read from a file in binary mode or from an iterable of "
             f"bytes, not from {type(message).__name__}"
         )
     return Stream(message, is_binary=is_binary)

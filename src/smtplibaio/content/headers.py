@@ -129,7 +129,7 @@ def _field(name: str, value: Any, spelling: Spelling) -> bytes:
         raise fault(name, f"cannot be written: {exc}") from exc
     except UnicodeError as exc:
         raise UTF8NeededError(
-            f"the field {name} has what is neither ASCII nor can be spelt in ASCII"
+            f"the field {name} has characters that cannot be spelt in ASCII"
         ) from exc
     except Exception as exc:  # whatever an object of the email package raises
         raise fault(name, f"cannot be written: {exc}") from exc
@@ -148,7 +148,7 @@ def _source(name: str, source: str, spelling: Spelling) -> str:
     if text.startswith("\r\n") and spelling.is_exact:
         raise fault(
             name,
-            "is signed and folded behind its colon, where the parser does not keep "
+            "is signed and folded right after its colon, where the parser drops "
             "blanks; send the message as octets",
         )
     text = f"{name}:{'' if text.startswith(chr(13)) else ' '}{text}"
@@ -310,7 +310,7 @@ def _by_structure(
     if _has_long_line(text):
         raise fault(name, f"has a line of more than {MAX_LINE} octets without a blank")
     if not _is_right(name, text, structure, meaning, spelling):
-        raise fault(name, "says something else when it is read back")
+        raise fault(name, "would not be read as it was written")
     return text
 
 

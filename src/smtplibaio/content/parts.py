@@ -154,7 +154,7 @@ class _Writer:
         """Write the header and the body of a part, and of all that is in it."""
         if not isinstance(part, Message):
             raise SMTPArgumentError(
-                f"a part is of the type {type(part).__name__}; make a message of it"
+                f"a part is of the type {type(part).__name__}; pass a message instead"
             )
         if context.depth > _DEEPEST:
             raise SMTPArgumentError(
@@ -225,8 +225,8 @@ class _Writer:
             inner = context.within(is_message=True)
             return b"".join(self.write(each, inner) for each in payload)
         raise SMTPArgumentError(
-            f"a {kind} part has a list of {len(payload)} parts, which its type has no "
-            "place for"
+            f"a {kind} part has a list of {len(payload)} parts, but its type does "
+            "not permit that"
         )
 
     # Parts that hold others
@@ -362,7 +362,7 @@ class _Writer:
 def _without_bcc(fields: list[Field]) -> list[Field]:
     kept = [field for field in fields if field[0].lower() not in _HIDDEN_FIELDS]
     if len(kept) < len(fields) and covers(kept, "bcc"):
-        raise SMTPArgumentError("Bcc does not leave, and it is signed")
+        raise SMTPArgumentError("Bcc must be removed before sending, but it is signed")
     return kept
 
 

@@ -150,7 +150,8 @@ def needs_smtputf8(mailbox: str) -> bool:
 def _mailbox(given: object, what: str) -> str:
     if not isinstance(given, str):
         raise SMTPArgumentError(
-            f"{what} is a str such as 'user@host.example', not {type(given).__name__}"
+            f"{what} must be a str such as 'user@host.example', not "
+            f"{type(given).__name__}"
         )
     text = str.__str__(given)  # a subclass may be formatted as another text
     return _bare_mailbox(text, _without_name(text, what), what)

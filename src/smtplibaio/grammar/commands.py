@@ -88,7 +88,7 @@ def check_text(text: object, what: str, *, utf8: bool = False) -> str:
         utf8: Whether characters beyond ASCII pass.
     """
     if not isinstance(text, str):
-        raise SMTPArgumentError(f"{what} is a str, not {type(text).__name__}")
+        raise SMTPArgumentError(f"{what} must be a str, not {type(text).__name__}")
     if text.isascii() and text.isprintable():  # %d32-126
         return str.__str__(text)  # a subclass may be formatted as another text
     if (match := re.search(_CONTROL, text)) is not None:
@@ -99,7 +99,7 @@ def check_text(text: object, what: str, *, utf8: bool = False) -> str:
     if not utf8:
         raise SMTPArgumentError(f"{what} has characters beyond ASCII")
     if any("\ud800" <= c <= "\udfff" for c in text):
-        raise SMTPArgumentError(f"{what} has a lone surrogate: it is no text")
+        raise SMTPArgumentError(f"{what} has a lone surrogate: it is not valid text")
     return str.__str__(text)
 
 
@@ -110,7 +110,7 @@ def command_line(verb: str, *arguments: str, utf8: bool = False) -> bytes:
         SMTPArgumentError: A part may not go on the wire, or the line is too long.
     """
     if not isinstance(verb, str) or not re.fullmatch(_VERB, verb):
-        raise SMTPArgumentError("a verb is letters, digits and hyphens")
+        raise SMTPArgumentError("a verb must consist of letters, digits and hyphens")
     verb = verb.upper()
     for argument in arguments:
         check_text(argument, f"the argument of {verb}", utf8=utf8)
@@ -123,7 +123,8 @@ def check_length(line: bytes, verb: str) -> bytes:
     limit = MAX_LINES_OF.get(verb, MAX_LINE)
     if len(line) > limit:
         raise SMTPArgumentError(
-            f"the {verb} command would be {len(line)} octets long, {limit} are allowed"
+            f"the {verb} command would be {len(line)} octets long, but the limit is "
+            f"{limit}"
         )
     return line
 
@@ -142,7 +143,7 @@ def client_name(name: object, what: str = "the client's name") -> str:
     """
     if not isinstance(name, str) or not is_client_name(name):
         raise SMTPArgumentError(
-            f"{what} is a domain in ASCII (as A-labels where it is international) "
+            f"{what} must be a domain in ASCII (as A-labels if it is international) "
             f"or an address literal such as [192.0.2.1], not {name!a}"
         )
     return name
@@ -170,10 +171,11 @@ def parameters(options: Iterable[str], what: str) -> tuple[str, ...]:
         SMTPArgumentError: One is not of the form esmtp-param (RFC 5321 4.1.2).
     """
     if isinstance(options, (str, bytes)):
-        raise SMTPArgumentError(f"{what} is a list of parameters, not one string")
+        raise SMTPArgumentError(f"{what} must be a list of parameters, not one string")
     if not isinstance(options, Iterable):
         raise SMTPArgumentError(
-            f'{what} is a list of parameters such as ["SIZE=1000"], not {options!a}'
+            f'{what} must be a list of parameters such as ["SIZE=1000"], not '
+            f"{options!a}"
         )
     listed = tuple(options)
     for option in listed:

@@ -50,7 +50,9 @@ def xtext(text: str) -> str:
         SMTPArgumentError: The text is not printable ASCII.
     """
     if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-        raise SMTPArgumentError(f"{text!a} is not printable ASCII, as xtext wants it")
+        raise SMTPArgumentError(
+            f"{text!a} is not printable ASCII, which xtext requires"
+        )
     return re.sub(_NO_XCHAR, lambda match: f"+{ord(match[0]):02X}", text)
 
 
@@ -65,7 +67,7 @@ def original_recipient(address: str) -> str:
             does not allow.
     """
     if not isinstance(address, str) or re.search(_CONTROL_OR_SURROGATE, address):
-        raise SMTPArgumentError(f"{address!a} in orcpt is no address")
+        raise SMTPArgumentError(f"{address!a} in orcpt is not an address")
     kind, separator, rest = address.partition(";")
     if not separator or not re.fullmatch(_ADDRESS_TYPE, kind):
         kind, rest = ("rfc822" if address.isascii() else "utf-8"), address
@@ -109,7 +111,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         if self.orcpt is not None and not isinstance(self.orcpt, Mapping):
-            raise SMTPArgumentError("orcpt maps recipients to original addresses")
+            raise SMTPArgumentError("orcpt must map recipients to original addresses")
         if self.notify is not None:  # an iterator can be read only once
             object.__setattr__(self, "notify", _notify(self.notify))
         # Spelling a parameter finds its faults; that must be before anything is sent.
@@ -151,7 +153,9 @@ class Parameters:
     def check_recipients(self, recipients: Iterable[str]) -> None:
         """Refuse `orcpt` if it names an address that is not a recipient."""
         if strangers := set(self.orcpt or ()) - set(recipients):
-            raise SMTPArgumentError(f"orcpt has {sorted(strangers)}, no recipients")
+            raise SMTPArgumentError(
+                f"orcpt has {sorted(strangers)}, which are not recipients"
+            )
 
 
 _RET = ("FULL", "HDRS")
@@ -161,7 +165,9 @@ _EVENTS = ("SUCCESS", "FAILURE", "DELAY")
 def _one_of(value: object, allowed: tuple[str, ...], what: str) -> str:
     spelt = value.upper() if isinstance(value, str) else value
     if spelt not in allowed:
-        raise SMTPArgumentError(f"{what} is one of {', '.join(allowed)}, not {value!a}")
+        raise SMTPArgumentError(
+            f"{what} must be one of {', '.join(allowed)}, not {value!a}"
+        )
     return str(spelt)
 
 
@@ -169,7 +175,7 @@ def _number(value: object, least: int, most: int, what: str) -> int:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if not isinstance(value, int) or not is_number or not least <= value <= most:
         raise SMTPArgumentError(
-            f"{what} is a number from {least} to {most}, not {value!a}"
+            f"{what} must be a number from {least} to {most}, not {value!a}"
         )
     return int(value)
 
@@ -178,19 +184,21 @@ def _envid(envid: str) -> str:
     spelt = xtext(envid)
     # RFC 3461 4.4: "the ENVID parameter MAY be up to 100 characters in length"
     if not 0 < len(spelt) <= 100:
-        raise SMTPArgumentError("envid is from 1 to 100 characters long, as xtext")
+        raise SMTPArgumentError("envid must be from 1 to 100 characters long, as xtext")
     return spelt
 
 
 def _notify(notify: Notify | Iterable[Notify]) -> str:
     if not isinstance(notify, Iterable):
-        raise SMTPArgumentError(f"notify is one event or several, not {notify!a}")
+        raise SMTPArgumentError(f"notify must be one event or several, not {notify!a}")
     listed = notify.split(",") if isinstance(notify, str) else notify
     events = [_one_of(event, (*_EVENTS, "NEVER"), "notify") for event in listed]
     if events == ["NEVER"]:
         return "NEVER"
     if not events or len(set(events)) != len(events):
-        raise SMTPArgumentError("notify names each event once, and at least one")
+        raise SMTPArgumentError(
+            "notify must name at least one event, and each event only once"
+        )
     return ",".join(_one_of(event, _EVENTS, "notify beside others") for event in events)
 
 
@@ -198,7 +206,9 @@ def _by(deliver_by: tuple[int, str]) -> str:
     try:
         seconds, mode = deliver_by
     except (TypeError, ValueError):
-        raise SMTPArgumentError('deliver_by is a pair such as (120, "R")') from None
+        raise SMTPArgumentError(
+            'deliver_by must be a pair such as (120, "R")'
+        ) from None
     mode = _one_of(mode, ("N", "R", "NT", "RT"), "the mode of deliver_by")
     # RFC 2852 4: with "R" the time must be greater than zero.
     least = 1 if mode.startswith("R") else -_MAX_SECONDS
@@ -207,7 +217,7 @@ def _by(deliver_by: tuple[int, str]) -> str:
 
 def _moment(moment: datetime) -> str:
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        raise SMTPArgumentError("hold_until is a datetime with its time zone")
+        raise SMTPArgumentError("hold_until must be a datetime with a time zone")
     try:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except OverflowError as exc:

@@ -78,7 +78,7 @@ class URI(NamedTuple):
             what: What errors call it.
         """
         if not isinstance(text, str):
-            raise SMTPArgumentError(f"{what} is a str, not {type(text).__name__}")
+            raise SMTPArgumentError(f"{what} must be a str, not {type(text).__name__}")
         if (match := re.search(_NOT_IN_A_URL, text)) is not None:
             raise SMTPArgumentError(
                 f"{what} has the character U+{ord(match[0]):04X} at index "
@@ -88,7 +88,7 @@ class URI(NamedTuple):
             raise SMTPArgumentError(f"{what} has a # (a fragment): {_ESCAPE}")
         if (match := re.fullmatch(_URI, text)) is None:
             raise SMTPArgumentError(
-                f"{what} begins with a scheme and two slashes, as in scheme://host"
+                f"{what} must begin with a scheme and two slashes, as in scheme://host"
             )
         scheme, authority, path, query = match.groups()
         if (match := re.search(_BAD_PERCENT, text)) is not None:
@@ -131,8 +131,8 @@ def _split(hostport: str, what: str) -> tuple[str, int | None]:
         address = _decoded(match[1], what) if match else ""
         if match is None or not _is_ipv6(address):
             raise SMTPArgumentError(
-                f"{what} has square brackets without an IPv6 address in them; it is "
-                "written [2001:db8::1]:25"
+                f"{what} has square brackets without an IPv6 address in them; write it "
+                "as [2001:db8::1]:25"
             )
         # Encoded once more, since the caller decodes hosts.
         host, port = address.replace("%", "%25"), match[2]
@@ -175,9 +175,11 @@ def port_number(port: object, what: str = "the port", lowest: int = 1) -> int:
     if isinstance(port, str) and port.isascii() and port.isdecimal():
         port = int(port[:9])
     if isinstance(port, bool) or not isinstance(port, int):
-        raise SMTPArgumentError(f"{what} is a number, not {port!a}")
+        raise SMTPArgumentError(f"{what} must be a number, not {port!a}")
     if not lowest <= port < 65536:
-        raise SMTPArgumentError(f"{what} is between {lowest} and 65535, not {port}")
+        raise SMTPArgumentError(
+            f"{what} must be between {lowest} and 65535, not {port}"
+        )
     return port
 
 

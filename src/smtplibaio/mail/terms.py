@@ -230,7 +230,7 @@ class Terms:
         limit = self._max_size
         if limit is not None and size > limit:
             raise SMTPArgumentError(
-                f"the content has {size} octets, the server takes {limit} at most"
+                f"the content has {size} octets, but the server accepts at most {limit}"
             )
 
     def no_8bit(self, body: str | None) -> SMTPException | None:
@@ -282,9 +282,9 @@ class Terms:
     def _check_binary(self) -> None:
         if self._chunking is False:
             raise SMTPArgumentError(
-                "BODY=BINARYMIME goes with BDAT only, which chunking=False forbids"
+                "BODY=BINARYMIME needs BDAT, but chunking=False forbids it"
             )
-        require("CHUNKING", self._announced, "BODY=BINARYMIME goes with BDAT only")
+        require("CHUNKING", self._announced, "BODY=BINARYMIME needs BDAT")
 
     # Whole mails
 

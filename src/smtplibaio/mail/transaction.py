@@ -335,8 +335,8 @@ class Transaction:
         """
         replies, plan = self.replies, self.plan
         reply: Reply | None = replies[-1]
-        # Content leaves behind a 354 only, so that is the odd one where DATA was said.
-        is_plain = self.odd == self._says_data and not plan.is_lmtp
+        is_judged = self._is_judged or not self._says_data
+        is_plain = is_judged and self.odd == self._says_data and not plan.is_lmtp
         if is_plain and replies[-1][0] != 221:
             at = self._rcpts_at
             rcpts = replies[at : at + len(plan.rcpts)]
@@ -483,7 +483,7 @@ class Transaction:
                 map(is_ok, self._rcpt_replies())
             )
             if not is_lone_dot_safe or self._is_reset_refused:
-                raise SMTPProtocolError("DATA got 354 where no content may follow")
+                raise SMTPProtocolError("a 354 to DATA, but no content may follow it")
             return (b".\r\n", commands.RSET)
         return (commands.RSET,)
 

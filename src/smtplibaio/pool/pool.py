@@ -448,10 +448,10 @@ def _readers() -> Mapping[str, Reader]:
 
 def _check_count(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SMTPArgumentError(f"{name} is a number from 1 on, not {value!a}")
+        raise SMTPArgumentError(f"{name} must be a whole number above 0, not {value!a}")
 
 
 def _check_seconds(name: str, value: object) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not value >= 0:  # type: ignore[operator]  # a number, then
-        raise SMTPArgumentError(f"{name} is a number of seconds, not {value!a}")
+        raise SMTPArgumentError(f"{name} must be a number of seconds, not {value!a}")

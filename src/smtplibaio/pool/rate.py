@@ -30,7 +30,7 @@ class Rate:
         is_number = isinstance(per_second, (int, float)) and per_second > 0
         if per_second is not None and not is_number:
             raise SMTPArgumentError(
-                "rate is a number of messages a second, more than 0, or None for no "
+                "rate must be a number of messages per second above 0, or None for no "
                 f"limit, not {per_second!a}"
             )
         self._interval = 0.0 if per_second is None else 1.0 / per_second

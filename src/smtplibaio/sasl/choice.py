@@ -158,7 +158,8 @@ def check_names(allowed: Sequence[str] | None, known: Iterable[str]) -> list[str
     if isinstance(allowed, (str, bytes)) or not isinstance(allowed, Iterable):
         given = "one string" if isinstance(allowed, str) else repr(allowed)
         raise SMTPArgumentError(
-            f'mechanisms is a sequence of names such as ["PLAIN", "LOGIN"], not {given}'
+            'mechanisms must be a sequence of names such as ["PLAIN", "LOGIN"], not '
+            f"{given}"
         )
     names = [name.upper() if isinstance(name, str) else name for name in allowed]
     if not names:

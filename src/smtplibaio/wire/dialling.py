@@ -54,7 +54,9 @@ async def connect(
         sources = dict(reversed(await resolve(*source, is_source=True)))
         addresses = [(family, to) for family, to in addresses if family in sources]
         if not addresses:
-            raise OSError("the source address is of another family than the host's")
+            raise OSError(
+                "the source address belongs to another address family than the host"
+            )
 
     def attempt(family: int, address: tuple[Any, ...]) -> Attempt:
         shown = f"{label}{address[0]}"

@@ -202,7 +202,7 @@ class Endpoint(_Values):
             raise SMTPArgumentError(f"give one of {' and '.join(ways)}, not both")
         if self.source_address is not None and ways and ways != ["proxy"]:
             raise SMTPArgumentError(
-                f"source_address means nothing with {ways[0]}: leave it out"
+                f"source_address cannot be used with {ways[0]}: leave it out"
             )
 
     @property
@@ -260,8 +260,8 @@ def _host(name: str, what: str = "hostname") -> str:
     if not {" ", "@", "["}.isdisjoint(name) or (":" in name and not _is_address(name)):
         raise SMTPArgumentError(
             # It is not shown: there may be a password in it.
-            f"{what} is a name, or an address without brackets, and has no blank in "
-            "it; port=, username= and password= are given apart"
+            f"{what} must be a name, or an address without brackets, and without "
+            "blanks; pass port=, username= and password= separately"
         )
     _a_labels(name)  # IDNA may refuse it
     return name
@@ -292,15 +292,16 @@ def _source_address(address: object) -> tuple[str, int]:
             what = "the port of source_address"
             return host, port_number(port, what, lowest=0)
     raise SMTPArgumentError(
-        f"source_address is a tuple (host, port), with port 0 for any, not {address!a}"
+        "source_address must be a tuple (host, port), with port 0 for any port, not "
+        f"{address!a}"
     )
 
 
 def _check_socket(sock: object) -> None:
     if not isinstance(sock, socket.socket) or isinstance(sock, ssl.SSLSocket):
         raise SMTPArgumentError(
-            "sock is a connected socket.socket (for TLS over it, give tls=True or "
-            f"starttls), not {type(sock).__name__}"
+            "sock must be a connected socket.socket (for TLS over it, pass tls=True or "
+            f"starttls=), not {type(sock).__name__}"
         )
     if sock.type != socket.SOCK_STREAM:
         raise SMTPArgumentError("sock is not a stream socket")
@@ -311,7 +312,8 @@ def _socket_path(path: object) -> str:
     # Only a first octet of zero has a meaning: Linux' abstract names begin with it.
     if not isinstance(path, str) or not path or "\0" in path[1:]:
         raise SMTPArgumentError(
-            f"path is the path of a Unix socket, a str or os.PathLike, not {path!a}"
+            "path must be the path of a Unix socket, as a str or os.PathLike, not "
+            f"{path!a}"
         )
     if not hasattr(socket, "AF_UNIX"):
         raise SMTPArgumentError("path: this system has no Unix sockets")

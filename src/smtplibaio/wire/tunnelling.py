@@ -152,11 +152,11 @@ async def _ask_for_tunnel(
     while not head.endswith((b"\r\n\r\n", b"\n\n")):
         octet = await loop.sock_recv(sock, 1)
         if not octet or len(head) == _MOST_OCTETS:
-            raise OSError(f"{proxy}: no reply of HTTP to CONNECT")
+            raise OSError(f"{proxy}: the reply to CONNECT is not HTTP")
         head += octet
     line = head.splitlines()[0]
     if (match := _STATUS_LINE.fullmatch(line)) is None:
-        raise OSError(f"{proxy}: no reply of HTTP to CONNECT")
+        raise OSError(f"{proxy}: the reply to CONNECT is not HTTP")
     if not match[1].startswith(b"2"):
         what = line.decode("ascii", "replace")
         raise OSError(f"{proxy}: it says {what!r} to CONNECT")
