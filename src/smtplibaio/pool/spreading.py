@@ -169,7 +169,7 @@ class Spread:
         self._out.clear()
         if self._loop is not None and not self._loop.is_closed():
             self._connections.at_closing.discard(self._on_closing)
-            self._stock.clear()
+            self._ended["cancelled"] += len(self._stock.clear())
             self._connections.dismiss(self)
 
     def _on_closing(self) -> None:

@@ -30,8 +30,9 @@ class PoolStatistics:
         refused: Mails that the server refused.
         unknown: Mails that may have been accepted, and may not.
         not_sent: Mails that the server has neither accepted nor refused.
-        cancelled: Mails whose caller was cancelled before anything else became of them;
-            some of them may have been accepted.
+        cancelled: Mails that are in no other figure: the caller was cancelled, and the
+            server may have accepted the mail or not; or the caller has left the loop of
+            `send_many` before the mail was begun.
         retries: Further attempts to send a mail.
         connects: Connections that were opened.
         replaced: Sessions that failed before MAIL was accepted, so that the mail went
