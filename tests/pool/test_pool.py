@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import warnings
 from itertools import pairwise
 from typing import Any
 
@@ -836,6 +838,44 @@ async def test_a_pool_belongs_to_one_process(monkeypatch: pytest.MonkeyPatch) ->
             with pytest.raises(SMTPConnectionError, match="parent process"):
                 await send(pool)
         await send(pool)
+
+
+async def test_a_forked_child_is_refused_and_the_parent_goes_on() -> None:
+    """E26: no method of the pool works in the child, nor writes anything."""
+    async with served() as (server, pool):
+        await send(pool, 0)
+        reader, writer = os.pipe()
+        if (child := os.fork()) == 0:
+            signal.alarm(10)
+            warnings.simplefilter("ignore")
+            told = "the child has failed"
+            try:
+                told = asyncio.run(in_child(pool))
+            finally:
+                os.write(writer, told.encode())
+                os._exit(0)
+        os.close(writer)
+        assert os.read(reader, 1000) == b"refused"
+        os.waitpid(child, 0)  # noqa: ASYNC222  # it has ended
+        os.close(reader)
+        await send(pool, 2)
+        assert pool.statistics().connects == 1
+    assert server.senders() == ["m0@x.example", "m2@x.example"]
+
+
+async def in_child(pool: SMTPPool) -> str:
+    """Try what a child may not do; say how that went."""
+    calls: list[Any] = [
+        send(pool, 1),
+        pool.session().__aenter__(),
+        anext(pool.send_many([Mail(CONTENT, "a@x.example", "b@y.example")])),
+        pool.__aenter__(),
+        pool.close(),
+    ]
+    for call in calls:
+        with pytest.raises(SMTPConnectionError, match="make one after the fork"):
+            await call
+    return "refused"
 
 
 # What it is made with

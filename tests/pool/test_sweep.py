@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import pytest
 from moments import TIMEOUT, Clock, Moments, Silence, Strike, When, arm, finish
+from operations import SMALL_BUFFER
 from strict_server import Event, StrictServer
 
 from smtplibaio import (
@@ -34,6 +35,9 @@ from smtplibaio import (
 )
 
 CONTENT = b"Subject: hello\r\n\r\n.a dot\r\nthe last line\r\n"
+
+#: Content that no buffer takes as a whole.
+LARGE = b"Subject: hello\r\n\r\n" + b"0123456789 and so on\r\n" * 20_000
 RECIPIENTS = ("b@y.example", "c@y.example")
 FRESH = "fresh@x.example"
 
@@ -78,6 +82,12 @@ class Run:
 async def sendmail(run: Run) -> None:
     mail = run.mail(1)
     await run.send(run.pool.sendmail(mail.sender, RECIPIENTS, CONTENT), mail)  # type: ignore[arg-type]  # it has a sender
+
+
+async def sendmail_large(run: Run) -> None:
+    sender = str(run.mail(1).sender)
+    sending = run.pool.sendmail(sender, RECIPIENTS, LARGE)
+    await run.send(sending, Mail(LARGE, sender, RECIPIENTS))
 
 
 async def send_message(run: Run) -> None:
@@ -160,7 +170,9 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 async def opened(operation: Operation, *, is_used: bool) -> AsyncIterator[Run]:
     """Start a server and a pool, which may have an idle session from the start."""
     is_window = operation is send_many_in_a_window
-    server = StrictServer(chunking=is_window, windows=is_window)
+    server = StrictServer(
+        chunking=is_window, windows=is_window, receive_buffer=SMALL_BUFFER
+    )
     before = asyncio.all_tasks()
     async with server:
         pool = SMTPPool(
@@ -185,7 +197,7 @@ def judge_mails(run: Run, struck: Strike | None) -> None:
     stored = [mail.sender for mail in run.server.stored]
     assert len(stored) == len({*stored})
     assert {mail.recipients for mail in run.server.stored} <= {RECIPIENTS}
-    assert {mail.content for mail in run.server.stored} <= {CONTENT}
+    assert {mail.content for mail in run.server.stored} <= {CONTENT, LARGE}
     for sender, known in run.known.items():
         if known != "unknown":
             assert (sender in stored) == (known == "accepted"), sender
@@ -306,3 +318,12 @@ async def test_whatever_ends_the_sessions_no_mail_is_lost_or_doubled(
 ) -> None:
     """E10, E11, E19, E22, F06."""
     await sweep(clock, operation, event, "as-it-waits", is_used=is_used)
+
+
+@pytest.mark.parametrize("when", ["as-it-waits", "as-it-wakes"])
+@every_start
+async def test_a_content_may_be_refused_before_it_has_ended(
+    clock: Clock, is_used: bool, when: When
+) -> None:
+    """E13, F13: a 552 is permanent, so the mail is not sent again."""
+    await sweep(clock, sendmail_large, "refuse", when, is_used=is_used)

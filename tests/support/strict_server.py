@@ -37,7 +37,7 @@ PATIENCE = 10
 
 #: Lines that look like a command; no test sends such content or such credentials.
 _COMMAND = re.compile(
-    rb"(?:EHLO|HELO|DATA|BDAT|RSET|NOOP|VRFY|EXPN|HELP|QUIT|AUTH)\b"
+    rb"(?:EHLO|LHLO|HELO|DATA|BDAT|RSET|NOOP|VRFY|EXPN|HELP|QUIT|AUTH)\b"
     rb"|MAIL FROM:|RCPT TO:"
 )
 _ANYWHERE_IN_GROUP = frozenset({"MAIL", "RCPT", "RSET"})
@@ -203,6 +203,7 @@ class Session(asyncio.Protocol):
         self._is_flushing = False
         self._blocker: str | None = None  # whose reply the client has to wait for
         self._is_esmtp: bool | None = None
+        self._is_lmtp = False
         self._is_authenticated = False
         self._sender: str | None = None
         self._size: int | None = None
@@ -419,6 +420,11 @@ class Session(asyncio.Protocol):
             keywords.append("BINARYMIME")
         self._reply("EHLO", 250, name, *keywords)
 
+    def _lhlo(self, name: str) -> None:
+        """Speak LMTP from now on (RFC 2033)."""
+        self._is_lmtp = True
+        self._ehlo(name)
+
     def _helo(self, name: str) -> None:
         self._reset()
         self._is_esmtp = False
@@ -509,12 +515,22 @@ class Session(asyncio.Protocol):
             self._refuse_content(554, "no valid recipients")
         elif sender in self.server.refused_contents:
             self._refuse_content(554, f"<{sender}>")
+        elif self._is_lmtp:  # a reply for each accepted recipient (RFC 2033 4.2)
+            for recipient in self._recipients:
+                self._accept(Stored(sender, (recipient,), content))
         else:
-            mail = Stored(sender, tuple(self._recipients), content)
-            commit = lambda: self.server.stored.append(mail)  # noqa: E731
-            self._reply("CONTENT", 250, f"<{sender}>", commit=commit, accepts=sender)
+            self._accept(Stored(sender, tuple(self._recipients), content))
         self._is_early = False
         self._forget()
+
+    def _accept(self, mail: Stored) -> None:
+        self._reply(
+            "CONTENT",
+            250,
+            f"<{mail.sender}>",
+            commit=lambda: self.server.stored.append(mail),
+            accepts=mail.sender,
+        )
 
     # BDAT
 
