@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from email import policy
 from email.header import Header, decode_header, make_header
-from email.headerregistry import Address
+from email.headerregistry import Address, Group
 from email.message import EmailMessage
 from email.policy import Policy
 from email.utils import formataddr
@@ -398,3 +398,35 @@ def test_the_signature_itself_is_folded_as_there_is_room() -> None:
     message["DKIM-Signature"] = "v=1; b=" + "Ab3+" * 60
     block = header_block(message.raw_items(), Spelling(policy.default, is_signed=True))
     assert block.replace(b"\r\n", b"") == b"DKIM-Signature: v=1; b=" + b"Ab3+" * 60
+
+
+def test_what_came_from_others_is_never_read_by_a_policy() -> None:
+    """Its parser needs a time that grows with the square of the length, or worse."""
+    hostile = Never()
+    for name, value in (
+        ("Content-Type", "text/plain; " + "<a@b>" * 400 + "\udcfc"),
+        ("To", "é, " * 400 + "=?a b " * 400),
+        ("Subject", "=?a b " * 400),
+    ):
+        assert source(name, value, policy=hostile).startswith(f"{name}:")
+
+
+def test_a_long_name_beyond_ascii_is_spelt_without_the_policy() -> None:
+    for value in (
+        Address("é " * 60, "a", "x.example"),
+        Group("é " * 60, [Address("", "a", "x.example")]),
+    ):
+        message = EmailMessage()
+        message["To"] = value
+        block = header_block(message.raw_items(), Spelling(Never()))
+        assert block.isascii()
+        assert b"a@x.example" in block
+
+
+class Never:
+    """A policy that must not be asked to write a field."""
+
+    max_line_length = 78
+
+    def fold(self, name: str, value: Any) -> str:
+        raise SystemExit(f"{name} was given to the policy")

@@ -6,7 +6,8 @@ Rules:
    on, where it can travel to this server; only what cannot is spelt anew. The parser of
    the standard library keeps no blanks right behind the colon, so these cannot be kept.
 2. A field that was set is written by its structure. Where the policy of the message
-   spells it so that it says the same, within these rules, that spelling is kept.
+   spells it so that it says the same, within these rules, that spelling is kept; a
+   policy never reads what came from others, for which it may need hours.
 3. No control character but HT leaves, no field becomes two, and no line has more than
    998 octets. Without SMTPUTF8 a header is ASCII.
 4. Nothing is believed: what was written is read back, and says what the message said.
@@ -63,6 +64,9 @@ _SIGNATURES = frozenset(
         "domainkey-signature",
     }
 )
+
+#: Characters of a name. For one of 6000 the standard library needs ten seconds.
+_LONG_NAME = 100
 
 _SIGNED_OTHERWISE = (
     "is signed, and as_bytes() writes it in a way that does not say what it should"
@@ -159,7 +163,7 @@ def _source(name: str, source: str, spelling: Spelling) -> str:
     if is_known and not is_to_fold and _can_travel(text, utf8=spelling.utf8):
         return text
     structure, meaning = meaning_of(name, unfold(source))
-    if not _has_octets(source) and (spelling.is_built or not spelling.is_signed):
+    if spelling.is_built and not _has_octets(source):
         policys = _by_policy(name, source, spelling, structure, meaning)
         if policys is not None:
             return policys
@@ -265,6 +269,8 @@ def _by_policy(
     policy = spelling.policy
     if spelling.utf8 and not (spelling.is_signed or getattr(policy, "utf8", False)):
         return None
+    if structure is ADDRESSES and not spelling.is_signed and _is_slow(meaning):
+        return None
     try:
         folded = policy.fold(name, value)
     except Exception:  # whatever the email package raises
@@ -278,6 +284,15 @@ def _by_policy(
         return None
     is_right = _is_right(name, text, structure, meaning, spelling)
     return text if is_right else None
+
+
+def _is_slow(entries: Iterable[Any]) -> bool:
+    """Whether the standard library may need seconds for one of the names."""
+    return any(
+        len(text := each.name + each.local_part) > _LONG_NAME and not text.isascii()
+        for entry in entries
+        for each in (entry, *entry.mailboxes)
+    )
 
 
 def _is_misread(text: str, structure: Structure) -> bool:
