@@ -1,44 +1,47 @@
-"""Traces and metrics with OpenTelemetry, made of the public events alone.
+"""Traces and metrics with OpenTelemetry, made only from the public events.
 
-Give what `instrument()` returns to any client or pool:
+Pass the result of `instrument()` to any client or pool:
 
     client = SMTP("mx.example", on_event=instrument())
 
-It needs `opentelemetry-api` (the extra `otel`). Without an SDK that the application has
-set up, nothing is recorded.
+It needs `opentelemetry-api` (the extra `otel`). Nothing is recorded unless the
+application has set up an SDK of OpenTelemetry.
 
-Spans (kind CLIENT). The parent of each is the span that is current where the connection
-is opened or the mail is sent.
+There are two spans, both of the kind CLIENT. The parent of a span is the span that is
+current when the connection is opened, or when the mail is sent.
 
-* "smtp.connection", from the moment it is opened to its end. A connection that could
-  not be opened has no span: the caller's exception tells of it.
-* "smtp.mail", one for each attempt to send a mail. It has a link to the span of its
+* "smtp.connection" lasts from the opening of a connection to its end. A connection
+  that could not be opened has no span; the caller gets an exception.
+* "smtp.mail" is one attempt to send a mail. It has a link to the span of its
   connection, which may have been opened for an earlier mail.
 
-Attributes of both: `server.address`, `server.port`, `network.peer.address`,
-`network.peer.port`, `network.transport`, `network.protocol.name`; of what failed also
-`error.type`: the reply code where a command was refused, else the exception's name.
+Both have the attributes `server.address`, `server.port`, `network.peer.address`,
+`network.peer.port`, `network.transport` and `network.protocol.name`. After a failure
+they have `error.type`, too: the reply code if a command was refused, otherwise the name
+of the exception.
 
-* "smtp.connection" also has `smtp.tls.version`, `smtp.tls.cipher`.
+* "smtp.connection" also has `smtp.tls.version` and `smtp.tls.cipher`.
 * "smtp.mail" also has `smtp.status` ("accepted", "partial", "refused", "unknown", "not
-  sent"), `smtp.recipients` (how many), `smtp.reply.code`, `smtp.reply.enhanced_code`
-  and `smtp.queue_id`, by which the mail is found in the server's log.
+  sent"), `smtp.recipients` (their number), `smtp.reply.code`,
+  `smtp.reply.enhanced_code` and `smtp.queue_id`, the name of the mail in the server's
+  log.
 
-No addresses of senders and recipients are recorded, except where the text of an error,
-which is the description of the span's status, quotes one. Content and secrets are in no
-event.
+Addresses of senders and recipients are not recorded, unless the text of an error
+contains one: this text is the description of the span's status. Events contain neither
+content nor secrets.
 
-Metrics, with `server.address` and `server.port`:
+These metrics have the attributes `server.address` and `server.port`:
 
 * `smtp.client.mails`: a counter, by `smtp.status` and `error.type`;
-* `smtp.client.mail.duration`: a histogram of seconds, by the same;
-* `smtp.client.connections`: how many are open.
+* `smtp.client.mail.duration`: a histogram of seconds, by `smtp.status` and
+  `error.type`;
+* `smtp.client.connections`: the number of open connections.
 
-Of pools, all of them together:
+These metrics are the sums over all pools:
 
-* `smtp.client.pool.sessions`: how many there are, by `smtp.pool.state`, which is "idle"
-  or "busy";
-* `smtp.client.pool.waiting`: how many callers wait for one.
+* `smtp.client.pool.sessions`: the number of sessions, by `smtp.pool.state`, which is
+  "idle" or "busy";
+* `smtp.client.pool.waiting`: the number of callers that wait for a session.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ from .grammar.replies import Reply, queue_id
 
 __all__ = ["instrument"]
 
-#: How long a mail takes: milliseconds on a local network, minutes with greylisting.
+#: The time that a mail takes: milliseconds on a local network, or minutes.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 
 _Attributes = dict[str, str | int]
@@ -84,8 +87,8 @@ def instrument(
     One listener may serve many clients and pools.
 
     Args:
-        tracer_provider: Where spans go; by default the application's provider.
-        meter_provider: Where metrics go; by default the application's provider.
+        tracer_provider: The provider for spans; by default that of the application.
+        meter_provider: The provider for metrics; by default that of the application.
     """
     of_this_package = ("smtplibaio", version("smtplibaio"))
     return _Recorder(
@@ -95,7 +98,7 @@ def instrument(
 
 
 class _Open(NamedTuple):
-    """A span that has not ended, and what its metrics are counted by."""
+    """A span that has not ended, and the attributes of its metrics."""
 
     span: trace.Span
     server: _Attributes
@@ -103,7 +106,7 @@ class _Open(NamedTuple):
 
 
 class _Recorder:
-    """Turn events into spans and metrics; it keeps what is open, and nothing else."""
+    """Turn events into spans and metrics; keep only the open spans."""
 
     def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
         self._tracer = tracer
@@ -179,7 +182,7 @@ class _Recorder:
         _end(span, error, event.error)
 
     def _pool_changed(self, event: PoolChanged) -> None:
-        # Counters that go up and down add up over pools, as gauges would not.
+        # Up-down counters of several pools can be added; gauges cannot.
         statistics = event.statistics
         now = statistics.idle, statistics.busy, statistics.waiting
         idle, busy, waiting = self._pools.pop(event.pool_id, (0, 0, 0))
@@ -198,7 +201,7 @@ class _Recorder:
         )
 
 
-#: What a mail is counted by whose connection has ended before it could start.
+#: For a mail whose connection has ended before the mail could start.
 _NOWHERE = _Open(trace.INVALID_SPAN, {}, {})
 
 

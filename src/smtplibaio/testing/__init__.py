@@ -1,20 +1,20 @@
 """Servers for the tests of programs that send mail, whatever client they use.
 
-* `SMTPServer` takes mail, and keeps it for the test to look at. It is told which
-  command gets another reply, and where the connection breaks.
-* `Conversation` plays a script with both voices, and fails the test where the client
-  says anything else.
+* `SMTPServer` accepts mail, and stores it for the test. A test can replace its replies,
+  and break its connections.
+* `Conversation` plays a script with the lines of client and server, and fails the test
+  if the client sends anything else.
 
-Both run in a thread of their own, so that blocking clients can be tested as well, and
+Both run in their own thread, so that blocking clients can be tested as well, and
 listen on a free port of 127.0.0.1. With pytest, `smtp_server` and `conversation` are
-fixtures. `pip install 'smtplibaio[testing]'` brings what the servers stand on.
+fixtures. `pip install 'smtplibaio[testing]'` installs the packages that they need.
 
 The modules of this room::
 
     plugin                      the fixtures
-    conversation   server       what a test uses
-    stage          session      one connection: by script, by aiosmtpd
-    script         rules        what is said; what is said instead
+    conversation   server       the servers that a test uses
+    stage          session      one connection, with a script or with aiosmtpd
+    script         rules        the script; the replies that the test replaces
     received  authority  thread
 """
 
@@ -24,8 +24,8 @@ from importlib import import_module
 
 __all__ = ["Conversation", "Fault", "ReceivedMail", "SMTPServer", "ScriptMismatch"]
 
-#: Where each name is defined. It is imported when it is first asked for: pytest imports
-#: the plugin, and with it this module, in every project that has smtplibaio installed.
+#: Where each name is defined. It is imported when it is first used: pytest imports the
+#: plugin, and with it this module, in every project that has smtplibaio installed.
 _HOME = {
     "Conversation": "conversation",
     "Fault": "rules",

@@ -1,7 +1,7 @@
 """A throw-away certificate authority, one for each process.
 
-It is made when it is first needed, because making keys and importing what makes them
-takes longer than most tests.
+It is made when it is first needed, because it takes longer than most tests to make
+keys and to import the package that makes them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["client_context", "extra", "server_context"]
 
 @contextmanager
 def extra() -> Iterator[None]:
-    """Say what to install where an import in the block fails."""
+    """Say what to install if an import in the block fails."""
     try:
         yield
     except ModuleNotFoundError as exc:

@@ -1,4 +1,4 @@
-"""A server that plays a script, and fails the test of a client that does not."""
+"""A server that plays a script, and fails the test if the client deviates from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Conversation"]
 
 
 class Conversation(ThreadedServer):
-    """A server that plays a script for every client that comes.
+    """A server that plays a script for every client that connects.
 
     ::
 
@@ -30,19 +30,20 @@ class Conversation(ThreadedServer):
             ''') as server:
             send_the_newsletter(server.url)     # the code under test
 
-    The end of the block waits until the client has left, but no longer than 5 seconds.
-    `async with` starts and stops it as well.
+    The end of the block waits up to 5 seconds until the client has disconnected.
+    `async with` works, too.
 
     Args:
-        script: The script; see `smtplibaio.testing.script` for how it is written.
+        script: The script, in the form that `smtplibaio.testing.script` describes.
         tls: Whether TLS is on from the first octet on.
-        cut: How an answer is written: "whole", or each "line" or "octet" by itself.
-        patience: How long (in seconds) the server waits before each answer, while a
-            client that says more than the script has gives itself away.
+        cut: How a reply is written: "whole", or each "line" or "octet" in a write of
+            its own.
+        patience: Seconds that the server waits before each reply. In this time it
+            notices a client that sends more than the script allows.
 
     Raises:
-        ScriptMismatch: (by the end of the block) The client has said something else, or
-            has not come at all.
+        ScriptMismatch: (at the end of the block) The client has sent something else, or
+            no client has connected.
         ValueError: The script cannot be read.
     """
 

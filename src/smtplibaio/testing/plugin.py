@@ -1,8 +1,8 @@
 """Fixtures for pytest: `smtp_server` and `conversation`.
 
 pytest loads this in every project that has smtplibaio installed, so nothing is imported
-before a test asks for a fixture. Where aiosmtpd or trustme is missing, that test is
-skipped with what to install.
+before a test uses a fixture. If aiosmtpd or trustme is missing, that test is skipped,
+and the reason says what to install.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["conversation", "pytest_configure", "smtp_server"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker that has the options of `smtp_server`."""
+    """Register the marker for the options of `smtp_server`."""
     config.addinivalue_line(
         "markers", "smtp_server(**options): start the fixture smtp_server with options"
     )
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def smtp_server(request: pytest.FixtureRequest) -> Iterator[SMTPServer]:
-    """Start a mail server; `@pytest.mark.smtp_server(auth=True, ...)` gives options."""
+    """Start a mail server; `@pytest.mark.smtp_server(auth=True, ...)` sets options."""
     from . import SMTPServer
 
     marker = request.node.get_closest_marker("smtp_server")
@@ -46,9 +46,9 @@ def smtp_server(request: pytest.FixtureRequest) -> Iterator[SMTPServer]:
 
 @pytest.fixture
 def conversation() -> Iterator[Callable[..., Conversation]]:
-    """Start servers that play a script: `conversation(script)` takes `Conversation`'s.
+    """Start servers: `conversation(script)` takes the arguments of `Conversation`.
 
-    The scripts are ended, and compared with what the clients said, after the test.
+    After the test, each script is compared with what the client has sent.
     """
     from . import Conversation
 

@@ -17,10 +17,9 @@ class ReceivedMail:
     Attributes:
         sender: The mailbox of MAIL; empty for the null reverse-path.
         recipients: The mailboxes of the RCPTs that were accepted.
-        content: What stood between DATA and the dot, its line ends CRLF, the dots that
-            DATA doubles single again.
-        is_encrypted: Whether it came over TLS.
-        username: Who was logged in; None without a login.
+        content: The content, with CRLF line ends, and without the dots that DATA adds.
+        is_encrypted: Whether the mail came over TLS.
+        username: The user name of the login; None without a login.
         mail_options: The parameters of MAIL.
         rcpt_options: The parameters of RCPT, for each of the recipients.
     """
@@ -35,6 +34,6 @@ class ReceivedMail:
 
     @cached_property
     def message(self) -> EmailMessage:
-        r"""The content, parsed; its lines end with \n, as text does in Python."""
+        r"""The parsed content. Its lines end with \n, as text does in Python."""
         lines = self.content.replace(b"\r\n", b"\n")
         return message_from_bytes(lines, policy=policy.default)

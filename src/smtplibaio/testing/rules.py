@@ -1,17 +1,18 @@
-r"""What a server says instead of its own reply.
+r"""The replies that a test puts in place of the server's own replies.
 
 A rule is a function or a table.
 
-1. A function is called with each command, spelt as the client wrote it, but MAIL FROM,
-   RCPT TO and the other verbs in upper case. Two steps of a session that are no
-   commands have a name: "CONNECT" is answered by the greeting, and "." (the end of the
-   content) by the reply that accepts the mail.
-2. A key of a table counts for the commands that begin with it, in upper or lower case.
-   Of several keys the longest counts.
-3. A value may be a list: its n-th item is for the n-th command of its key, over all
-   connections. What is behind the last item gets the server's own reply.
-4. A text is sent as it stands. Of several lines each has its code: "550-no\n550 user".
-5. None, or no key, is the server's own reply.
+1. A function is called with each command as the client has written it, except that
+   MAIL FROM, RCPT TO and the other verbs are in upper case. Two steps of a session have
+   a name, although they are not commands: the reply to "CONNECT" is the greeting, and
+   the reply to "." (the end of the content) accepts the mail.
+2. A key of a table applies to all commands that begin with it, in upper or lower case.
+   If several keys apply, the longest is used.
+3. A value may be a list: its n-th item is for the n-th command of its key, counted over
+   all connections. Commands after the last item get the server's own reply.
+4. A text is sent unchanged. If it has several lines, each line has the code:
+   "550-no\n550 user".
+5. None, and a key that is missing, stand for the server's own reply.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["Answer", "Fault", "Rule", "Rules"]
 
 
 class Fault(Enum):
-    """What happens to the connection instead of a reply."""
+    """How the connection breaks, instead of a reply."""
 
     CLOSE = auto()
     """The server closes the connection (FIN)."""
@@ -46,7 +47,7 @@ Rule = Callable[[str], Answer] | Mapping[str, Answer | Sequence[Answer]]
 
 
 class Rules:
-    """The answer to each command, by a function or a table.
+    """The reply to each command, from a function or a table.
 
     Attributes:
         rule: The function or the table.
@@ -60,7 +61,7 @@ class Rules:
 
     @property
     def verbs(self) -> set[str]:
-        """The verbs that the table has answers to."""
+        """The verbs that the table has replies to."""
         return {key.partition(" ")[0].upper() for key in self._table}
 
     def answer(self, command: str) -> Answer:

@@ -1,4 +1,4 @@
-"""Scripts: conversations as RFC 5321 prints them, one string with both voices.
+"""Scripts: conversations of client and server, written as in RFC 5321.
 
 ::
 
@@ -7,21 +7,22 @@
     S: 250-mx.example
     S: 250 PIPELINING
 
-1. Consecutive lines of the client are one group. The server reads exactly that much,
-   and the client has to wait for the reply before it says more; so pipelining, and
-   waiting, show on the page.
-2. Consecutive lines of the server are sent in one write, unless the answers are cut.
-3. `<any>` in a line of the client stands for any text. A command in upper case may
-   be said in any case (RFC 5321 2.4).
-4. After the last line the client may say QUIT and leave, nothing else.
-5. Stage directions stand in place of a line:
+1. Consecutive lines of the client are one group. The server reads exactly this group,
+   and the client must wait for the reply before it sends more. So the script shows
+   which commands are pipelined, and where the client waits.
+2. Consecutive lines of the server are sent in one write, unless `cut` says otherwise.
+3. `<any>` in a line of the client stands for any text. If a command is in upper case,
+   the client may send it in upper or lower case (RFC 5321 2.4).
+4. After the last line, the client may only send QUIT and disconnect.
+5. A stage direction stands in place of a line:
 
    * ``S: <close>``: the server closes the connection;
    * ``S: <reset>``: the server resets it;
-   * ``S: <silence>``: the server says nothing more, and reads until the client leaves;
-   * ``S: <starttls>``: the server turns to TLS;
-   * ``C: <content>``: any lines, up to a dot that stands alone, and that as well;
-   * ``C: <hangup>``: the client leaves without a word.
+   * ``S: <silence>``: the server sends nothing more, and reads until the client
+     disconnects;
+   * ``S: <starttls>``: the server starts TLS;
+   * ``C: <content>``: any lines, up to and including a line with a single dot;
+   * ``C: <hangup>``: the client disconnects without a command.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _VERB = re.compile(r"MAIL FROM:|RCPT TO:|[A-Z]{4,8}(?= |$)")
 
 
 class ScriptMismatch(AssertionError):  # noqa: N818 - a test fails, as by assert
-    """The client said something else than the script."""
+    """The client has deviated from the script."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A server in this process that takes mail, and keeps it for the test to look at."""
+"""A server in this process that accepts mail, and stores it for the test."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ class SMTPServer(ThreadedServer):
             send_the_newsletter(server.url)     # the code under test
             assert [mail.sender for mail in server.messages] == ["news@x.example"]
 
-    `async with` starts and stops it as well.
+    `async with` works, too.
 
     Attributes:
-        messages: The mails that were accepted, in their order.
+        messages: The accepted mails, the oldest first.
         username: The user name that AUTH accepts.
         password: The password that AUTH accepts.
 
     Args:
         tls: Whether TLS is on from the first octet on.
-        starttls: Whether STARTTLS is offered. AUTH is offered only behind it.
-        auth: Whether AUTH is offered, and mail without a login refused (530); with
-            "offered" mail is taken without a login, too.
-        extensions: What EHLO announces, beside 8BITMIME, SIZE, and what the options
-            bring. Where this is empty, parameters such as those of DSN are refused.
-        reply: What is said instead of the server's own replies: a function that is
-            called with each command, or a table. See `smtplibaio.testing.rules`.
+        starttls: Whether STARTTLS is offered. AUTH is then offered only after it.
+        auth: True offers AUTH, and refuses mail without a login (530). "offered" offers
+            AUTH, and accepts mail without a login, too.
+        extensions: The extensions that EHLO announces, besides 8BITMIME, SIZE and those
+            of the other options. If one is missing, its parameters are refused.
+        reply: Replies in place of the server's own replies: a function that is called
+            with each command, or a table; see `smtplibaio.testing.rules`.
         username: The user name that AUTH accepts.
         password: The password that AUTH accepts.
 
     Raises:
         ModuleNotFoundError: aiosmtpd or trustme is not installed.
-        ValueError: The extension needs more than to be announced.
+        ValueError: The server cannot support the extension.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class SMTPServer(ThreadedServer):
 
     @property
     def url(self) -> str:
-        """The URL of the server, with user name and password where it offers AUTH."""
+        """The URL of the server, with user name and password if it offers AUTH."""
         login = ""
         if self._policy.credentials is not None:
             login = f"{quote(self.username, '')}:{quote(self.password, '')}@"
@@ -101,7 +101,7 @@ class SMTPServer(ThreadedServer):
 
     @property
     def reply(self) -> Rule:
-        """What is said instead of the server's own replies, from now on."""
+        """The replies in place of the server's own replies, from now on."""
         return self._policy.rules.rule
 
     @reply.setter
@@ -111,15 +111,15 @@ class SMTPServer(ThreadedServer):
     # What has come
 
     def clear(self) -> None:
-        """Forget the mails that have come."""
+        """Forget the accepted mails."""
         with self._changed:
             self.messages.clear()
 
     async def wait_for(self, n: int, timeout: float = 5.0) -> list[ReceivedMail]:
-        """Wait until so many mails are there, and return them.
+        """Wait until `n` mails have been accepted, and return them.
 
         Raises:
-            TimeoutError: Fewer came; the text says how many.
+            TimeoutError: There are fewer after `timeout` seconds.
         """
         arrived = asyncio.get_running_loop().create_future()
         with self._changed:
@@ -178,7 +178,7 @@ def _checked(extensions: Iterable[str]) -> tuple[str, ...]:
     if unable:
         raise ValueError(
             f"SMTPServer cannot announce {', '.join(sorted(unable))} by extensions=: "
-            "there are tls=, starttls= and auth=; for BDAT play a Conversation"
+            "use tls=, starttls= or auth=; for BDAT use a Conversation"
         )
     return lines
 

@@ -1,10 +1,10 @@
 """One connection of `SMTPServer`: aiosmtpd's session, and rules before its replies.
 
-1. A rule's reply that begins with 2 or 3 changes only the text: the command is carried
-   out, and where aiosmtpd refuses it, that refusal is sent.
-2. Any other reply stands in place of the command, which is not carried out. Behind a
-   421 the connection is closed.
-3. A mail is kept where its final reply begins with 2, before that reply is sent.
+1. A rule's reply that begins with 2 or 3 changes only the text: the command is
+   executed, and if aiosmtpd refuses it, this refusal is sent.
+2. With any other reply, the command is not executed. After a 421 the connection is
+   closed.
+3. A mail is stored if its final reply begins with 2, before this reply is sent.
 """
 
 from __future__ import annotations

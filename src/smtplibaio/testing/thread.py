@@ -2,10 +2,10 @@
 
 Rules:
 
-1. The server listens when the block begins, and has ended when the block is left: no
-   thread, task or socket remains.
-2. What went wrong on the server's side is raised as the block is left, in place of the
-   error that the client has got from it.
+1. The server listens when the block begins, and has ended after the block: no thread,
+   task or socket remains.
+2. An error of the server is raised at the end of the block, in place of the error that
+   it has caused in the client.
 """
 
 from __future__ import annotations
