@@ -72,7 +72,6 @@ def check_content(content: Any, extensions: Extensions, limit: int | None) -> No
         ({"b@y.example": 1}, {"b@y.example": "b@y.example"}),
         (["b@bücher.example"], {"b@bücher.example": "b@xn--bcher-kva.example"}),
     ],
-    ids=repr,
 )
 def test_recipients_are_one_or_several(
     recipients: Any, expected: dict[str, str]
@@ -133,7 +132,6 @@ def test_an_envelope_has_a_recipient(recipients: Any) -> None:
         ("a@x.example", ["b@y.example", ""]),
         ("a@x.example", "b@y.example, c@y.example"),
     ],
-    ids=repr,
 )
 def test_what_is_no_mailbox_is_refused(sender: Any, recipients: Any) -> None:
     with pytest.raises(SMTPArgumentError):
@@ -344,7 +342,6 @@ def test_a_header_that_needs_smtputf8_says_so_to_mail(needs_utf8: bool) -> None:
         None,
         ("SIZE", 1),
     ],
-    ids=ascii,
 )
 @pytest.mark.parametrize("place", ["mail_options", "rcpt_options"])
 def test_a_parameter_that_is_none_is_refused(option: Any, place: str) -> None:
