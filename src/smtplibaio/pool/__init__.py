@@ -1,6 +1,6 @@
-"""The sessions of a service: kept, shared between tasks, and replaced in time.
+"""The sessions of a service: shared between tasks, and replaced when they end.
 
-What is decided (`policy` and the modules below it) knows no event loop and no socket:
-it is told what has happened and what time it is, and says what to close, what to open
-and who gets which session. `connections` does that, and nothing else.
+`policy` and the modules below it decide which sessions to close, to open and to lend.
+They use no event loop and no socket: they are told what has happened, and the time.
+`connections` carries out their decisions.
 """

@@ -1,20 +1,23 @@
 """The rules of a pool: which sessions to close, to open, to lend, and to whom.
 
-`Policy.plan` is the one place that decides. It is told the time, waits for nothing, and
-returns what is to be done; whatever happens is told to the policy first, and then it is
-asked for its plan again.
+Only `Policy.plan` decides. It gets the time, does not wait, and returns what to do now.
+After each event, the policy is told of the event first, and then asked for a new plan.
 
 Rules:
 
 1. No more connections than the size of the pool exist at any time: those that are being
    opened and those that are being closed count.
 2. Callers get sessions in the order in which they came.
-3. The session that was used last is used next, so that those nobody needs grow old.
-4. A session is closed when it has had its mails (`max_messages`, MAILMAX of RFC 9422,
-   or what was learnt of the server), is too old, idles too long, or is one too many.
-5. While connections fail, they are tried one at a time, and with pauses. Callers wait
-   through a pause; if a connection fails and no other stands, all who wait are told.
-6. A session that ended without a word takes those with it that have idled longer.
+3. The session that was used last is used next, so that sessions become idle if fewer
+   are needed.
+4. A session is closed when it has sent its last mail (`max_messages`, MAILMAX of RFC
+   9422, or a limit that was learnt from the server), when it is too old or idle for too
+   long, or when there are too many sessions.
+5. While connections fail, they are opened one at a time, and with pauses. Callers wait
+   during a pause. If a connection fails and there is no other, all callers that wait
+   get the error.
+6. If a session has ended without a reply, the sessions that have been idle for longer
+   are not used again.
 """
 
 from __future__ import annotations
@@ -36,11 +39,11 @@ from .rate import Rate
 
 __all__ = ["Member", "Owner", "Plan", "Policy", "Rules", "Waiter"]
 
-#: Seconds of idling after which the end of a session says nothing about how many mails
-#: the server takes in one.
+#: If a session ends after so many idle seconds, this says nothing about the number of
+#: mails that the server accepts in a session.
 IDLE_FOR_LEARNING = 10.0
 
-#: Seconds within which a server that has had enough of a session ends it by itself.
+#: A server that accepts no more mails in a session ends it within so many seconds.
 AT_ONCE = 1.0
 
 _NEVER = float("inf")
@@ -50,7 +53,7 @@ _IDLE_SINCE = attrgetter("idle_since")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the caller wants of the pool; see `SMTPPool`."""
+    """The settings of the pool; see `SMTPPool`."""
 
     size: int
     max_messages: int | None
@@ -72,15 +75,15 @@ class Member:
         limits: What its server announced.
         most: The mails that it may have, as far as the caller and the server say.
         idle_since: When it was given back.
-        idled: Seconds that it had idled when it was lent.
+        idled: The seconds for which it had been idle when it was lent.
         ends_at: When it is to be closed, if it idles until then.
         expires_at: When it is too old to be used again.
         mails: The mails that it has begun.
         answered: The mails that its server has judged.
-        domains: The domains of the recipients that it has had, if somebody counts.
-        is_trial: Whether it goes on beyond the number of mails that was learnt.
-        is_spent: Whether it is of no more use.
-        holder: Who uses it, where that matters.
+        domains: The domains of its recipients, if the server limits their number.
+        is_trial: Whether it sends more mails than the limit that was learnt.
+        is_spent: Whether it must not be used again.
+        holder: The task that uses it in a block of `session()`.
     """
 
     state: Literal["opening", "idle", "busy", "closing"] = "opening"
@@ -119,8 +122,8 @@ class Waiter:
     Attributes:
         answer: The future that the caller waits on.
         is_mail: Whether it sends a mail, which `rate` counts.
-        domains: The domains of its recipients, where the server limits them.
-        owner: For whom it waits, where several wait for the same.
+        domains: The domains of its recipients, if the server limits their number.
+        owner: The call that it waits for, if several waiters belong to one call.
     """
 
     answer: Any
@@ -130,15 +133,15 @@ class Waiter:
 
 
 class Plan:
-    """What is to be done now.
+    """What to do now.
 
     Attributes:
-        close: Connections to be closed.
-        open: Connections to be opened.
-        lend: Callers that get a session, each with it.
-        fail: Callers that get an error instead.
-        error: That error.
-        look_again: When to ask again, if nothing happens before.
+        close: Connections to close.
+        open: Connections to open.
+        lend: Callers that get a session, each with its session.
+        fail: Callers that get an error.
+        error: The error for them.
+        look_again: When to ask for the next plan, if nothing happens before.
     """
 
     __slots__ = ("close", "error", "fail", "lend", "look_again", "open")
@@ -153,7 +156,7 @@ class Plan:
 
 
 class Policy:
-    """The members of a pool, and who waits for them.
+    """The members of a pool, and the callers that wait for a session.
 
     Attributes:
         members: The connections.
@@ -162,7 +165,7 @@ class Policy:
         counts_domains: Whether the server limits the domains of a session.
 
     Args:
-        rules: What the caller wants.
+        rules: The settings of the pool.
         jitter: See `backoff.pause`.
     """
 
@@ -188,7 +191,7 @@ class Policy:
     # The plan
 
     def plan(self, now: float) -> Plan:
-        """Decide what is to be done now."""
+        """Decide what to do now."""
         plan = Plan(self._failure)
         self._failure = None
         self.backoff.grow(now)
@@ -239,7 +242,7 @@ class Policy:
             self._first_end = ends_at
 
     def room_of(self, member: Member) -> float:
-        """Count the mails that a session may still have."""
+        """Count the mails that a session may still send."""
         most, learnt = member.most, self.length.limit
         if learnt is not None and learnt < most and not member.is_trial:
             most = learnt
@@ -294,7 +297,7 @@ class Policy:
             plan.open.append(member)
 
     def _give_up(self, now: float, plan: Plan) -> None:
-        """Fail those who wait, where no session is to be hoped for."""
+        """Give an error to the callers that wait, if no session can be expected."""
         gates = self.backoff.opening, self.backoff.sending
         is_paused = any(now < gate.opens_at for gate in gates)
         if self.is_closing and is_paused and not self.count("opening", "busy"):
@@ -345,7 +348,7 @@ class Policy:
             self._failure = error
 
     def closed(self, member: Member) -> None:
-        """Take note that a connection exists no more."""
+        """Take note that a connection has been closed."""
         self.members.remove(member)
 
     def lost(self, member: Member, error: Exception | None, now: float) -> None:
@@ -353,7 +356,7 @@ class Policy:
 
         Args:
             member: The session.
-            error: Why it ended; a farewell 421 that is about the load counts.
+            error: Why it ended, for example with a 421 because of the server's load.
             now: The time.
         """
         self.members.remove(member)
@@ -375,19 +378,19 @@ class Policy:
             self._note_end(member)
 
     def given_up(self, waiter: Waiter) -> bool:
-        """Take note that a caller has gone; say whether it was still waiting."""
+        """Take note that a caller was cancelled; return whether it still waited."""
         if waiter in self.waiters:
             self.waiters.remove(waiter)
             return True
         return False
 
     def given_back(self, member: Member, now: float) -> None:
-        """Take note that a session is not in use any more, and stands."""
+        """Take note that a session is open and not in use any more."""
         member.idle_since = now
         self._rest(member)
 
     def not_used(self, member: Member, waiter: Waiter, now: float) -> None:
-        """Take note that a session was lent to somebody who has gone."""
+        """Take note that a session was lent to a caller that was cancelled."""
         if waiter.is_mail:
             self.rate.give_back()
         self.given_back(member, now - member.idled)
@@ -403,8 +406,8 @@ class Policy:
         """Take note that a mail failed.
 
         Returns:
-            Whether it was the session that was of no use, before MAIL, so that another
-            session may have the mail as if nothing had happened.
+            Whether the session failed before MAIL, so that the mail can be sent in
+            another session as if nothing had happened.
         """
         if member.is_spent:  # those behind the first in a run
             return True
@@ -438,7 +441,7 @@ class Policy:
 
 
 def suits(member: Member, domains: frozenset[str]) -> bool:
-    """Say whether a session can have a mail for one of these domains (RFC 9422)."""
+    """Return whether a session can send to one of these domains (RFC 9422)."""
     most = member.limits.rcptdomainmax
     if most is None or not domains or len(member.domains) < most:
         return True

@@ -2,10 +2,9 @@
 
 Rules:
 
-1. A pool is made without a loop, connects when it is first needed, and belongs from
-   then on to the loop and the process that used it.
-2. What happens to a mail is decided by its `Delivery`; which session it gets, by the
-   `Policy`.
+1. A pool can be made without an event loop. It connects when a session is first
+   needed. From then on it belongs to the event loop and the process that used it.
+2. `Delivery` decides what happens to a mail. `Policy` decides which session it gets.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _pool_ids = count(1)
 
 
 def _complain(context: dict[str, Any]) -> None:
-    """Report a listener that raises, which is no affair of the pool."""
+    """Report a listener that raises; the pool continues."""
     asyncio.get_running_loop().call_exception_handler(context)
 
 
@@ -362,10 +361,10 @@ class SMTPPool:
         if not delivery.is_over:
             self._connections.tally.goes_on(is_replaced=delivery.is_replaced)
 
-    # What can be seen of it
+    # Figures
 
     def statistics(self) -> PoolStatistics:
-        """Return the figures of the moment."""
+        """Return the current figures."""
         policy = self._connections.policy
         return self._connections.tally.with_sessions(
             idle=policy.count("idle"),

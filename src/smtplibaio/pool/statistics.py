@@ -16,29 +16,29 @@ __all__ = ["PoolStatistics", "Tally"]
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """The figures of a pool at one moment.
+    """The figures of a pool at one time.
 
     Attributes:
-        open: Sessions that are open: those in use and those that idle.
-        idle: Sessions that nobody uses.
+        open: Sessions that are open: `idle` and `busy` together.
+        idle: Sessions that are not in use.
         busy: Sessions that are in use.
         waiting: Callers that wait for a session.
-        limit: The most connections now: the size of the pool, or fewer after the server
-            has said that it has too much to do.
+        limit: The largest number of connections now: the size of the pool, or less
+            after the server has said that it is overloaded.
         accepted: Mails that were accepted for every recipient.
         partial: Mails that were accepted for some of their recipients.
         refused: Mails that the server refused.
-        unknown: Mails that may have been accepted, and may not.
+        unknown: Mails that may or may not have been accepted.
         not_sent: Mails that the server has neither accepted nor refused.
         cancelled: Mails that are in no other figure: the caller was cancelled, and the
             server may have accepted the mail or not; or the caller has left the loop of
             `send_many` before the mail was begun.
         retries: Further attempts to send a mail.
         connects: Connections that were opened.
-        replaced: Sessions that failed before MAIL was accepted, so that the mail went
-            to another session; this is not counted as an attempt.
-        reasons: How often transactions and connections have failed, and why: by reply
-            code, or by the name of the error where there was no reply.
+        replaced: Sessions that failed before MAIL was accepted, so that the mail was
+            sent in another session. This does not count as an attempt.
+        reasons: The number of failures of transactions and connections, by reply code,
+            or by the name of the error if there was no reply.
     """
 
     open: int = 0
