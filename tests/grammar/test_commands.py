@@ -86,6 +86,7 @@ gates = pytest.mark.parametrize("gate", OPEN_GATES.values(), ids=OPEN_GATES.keys
         (lambda: commands.noop(""), b"NOOP\r\n"),
         (lambda: commands.noop("still here"), b"NOOP still here\r\n"),
         (commands.help_, b"HELP\r\n"),
+        (lambda: commands.help_(""), b"HELP\r\n"),
         (lambda: commands.help_("MAIL"), b"HELP MAIL\r\n"),
         (lambda: commands.other("xtra"), b"XTRA\r\n"),
         (

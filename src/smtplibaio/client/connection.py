@@ -109,9 +109,16 @@ class Connection:
             )
         if self._pid != os.getpid():
             # Two processes that write to one connection would garble it for both.
-            raise SMTPConnectionError("the connection belongs to the parent process")
+            raise SMTPConnectionError(
+                f"the connection to {self._settings.endpoint} belongs to the parent "
+                "process: await connect() for a new one"
+            )
         if self._loop is not asyncio.get_running_loop():
-            raise SMTPConnectionError("the connection belongs to another event loop")
+            raise SMTPConnectionError(
+                f"the connection to {self._settings.endpoint} belongs to another event "
+                "loop: use a client for each loop, or await connect() where the other "
+                "loop is closed"
+            )
         if session.protocol.cause is not None:
             session.protocol.check()
         return session

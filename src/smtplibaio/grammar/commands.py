@@ -256,7 +256,7 @@ def noop(text: str | None = None) -> bytes:
 
 def help_(command: str | None = None) -> bytes:
     """Spell HELP (RFC 5321 4.1.1.8)."""
-    return command_line("HELP", *(() if command is None else (command,)))
+    return command_line("HELP", *(() if command in (None, "") else (command,)))
 
 
 #: Verbs that change what the session is about, and so have methods of their own.

@@ -17,6 +17,7 @@ from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ..client.config import check_flag
 from ..content.forms import Message
 from ..events import Listener, Narrator, PoolChanged
 from ..exceptions import SMTPArgumentError
@@ -420,6 +421,13 @@ def _maker(
     **options: Any,
 ) -> Callable[[], SMTP]:
     """Return what makes the clients."""
+    check_flag("tls", tls)
+    if client is not None and not (
+        isinstance(client, type) and issubclass(client, SMTP)
+    ):
+        raise SMTPArgumentError(
+            f"client must be a class of clients, such as LMTP, not {client!a}"
+        )
     if tls:  # `SMTP_SSL` has it by its nature
         options["tls"] = True
     if port is None and tls and client is None:
