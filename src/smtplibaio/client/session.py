@@ -24,7 +24,6 @@ from ..exceptions import (
     SMTPCommandFailedError,
     SMTPException,
     SMTPProtocolError,
-    is_farewell,
 )
 from ..grammar import commands
 from ..grammar.extensions import Extensions
@@ -147,9 +146,8 @@ class Session:
                 await self.helo()
             except SMTPCommandFailedError:
                 raise
-            except SMTPException as lost:
-                is_unknown = exc.code in _UNKNOWN_COMMAND
-                if self.protocol.cause is None or (is_unknown and is_farewell(lost)):
+            except SMTPException:
+                if self.protocol.cause is None or exc.code in _UNKNOWN_COMMAND:
                     raise
                 raise exc from None  # the server had said why it would hang up
         return self.learnt
