@@ -107,17 +107,17 @@ def test_the_summary_has_columns() -> None:
     output = StringIO()
     PlainDisplay(StringIO()).summarise(tally(), 2, output)
     assert output.getvalue() == (
-        "accepted  2  2.0 kB\nrefused   1  2.0 kB\n3 mails in 2.0 s, 1.5 a second\n"
+        "accepted  2  2.0 kB\nrefused   1  2.0 kB\n3 mails in 2.0 s, 1.5 per second\n"
     )
 
 
 def test_what_was_not_tried_makes_nothing_faster() -> None:
     made = tally()
     made.add(Report("d.eml", 1, "not sent"), Report("e.eml", 1, "skipped"))
-    assert total_of(made, 2) == "3 of 5 mails in 2.0 s, 1.5 a second"
+    assert total_of(made, 2) == "3 of 5 mails in 2.0 s, 1.5 per second"
     alone = Tally()
     alone.add(Report("a.eml", 1, "accepted"))
-    assert total_of(alone, 2) == "1 mail in 2.0 s, 0.5 a second"
+    assert total_of(alone, 2) == "1 mail in 2.0 s, 0.5 per second"
 
 
 def test_bars_show_mails_and_octets() -> None:
@@ -136,4 +136,4 @@ def test_bars_show_mails_and_octets() -> None:
     assert "1.0 kB of 4.0 kB" in shown
     display.summarise(tally(), 2, output)
     assert "accepted" in output.getvalue()
-    assert output.getvalue().endswith("3 mails in 2.0 s, 1.5 a second\n")
+    assert output.getvalue().endswith("3 mails in 2.0 s, 1.5 per second\n")

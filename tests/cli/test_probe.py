@@ -135,7 +135,7 @@ async def test_a_certificate_that_does_not_verify_is_found(
     async with server(context, authenticator=login) as port:
         found = await probed(f"smtp://a@localhost:{port}", "pass")
     assert codes(found) == ["certificate-untrusted"]
-    assert found.login == "not tried, for the certificate does not verify"
+    assert found.login == "not tried, because the certificate is not verified"
     assert found.secure is not None
 
 

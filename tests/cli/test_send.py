@@ -334,7 +334,7 @@ def test_after_ctrl_c_mails_on_their_way_get_their_outcome(
     with SMTPServer(reply=pressing(at_dot)) as server:
         assert send(server, outbox, "--json", "--journal", "j", *options) == 130
         shown = capsys.readouterr()
-        assert "Stopping: " in shown.err
+        assert "Stopping. " in shown.err
         summary = json.loads(shown.out.splitlines()[-1])
         assert summary["mails"].keys() == {"accepted", "not sent"}
         assert summary["mails"]["accepted"] == len(server.messages) < 19
@@ -367,7 +367,7 @@ def test_what_has_no_outcome_after_ctrl_c_is_unknown(
         assert send(server, outbox, "--journal", "j", *options) == 130
         shown = capsys.readouterr()
         assert "unknown: " in shown.err
-        assert "the command was stopped" in shown.err
+        assert "Ctrl-C stopped the command" in shown.err
         assert "--resume j" in shown.err
 
 

@@ -134,7 +134,7 @@ def test_ctrl_c_twice_ends_the_run_and_says_what_is_unknown(
         shell = terminal("send", outbox, "--url", server.url, "--journal", journal)
         shell.read_until("5 of 20")
         shell.process.send_signal(signal.SIGINT)
-        shell.read_until("Stopping: ")
+        shell.read_until("Stopping. ")
         shell.process.send_signal(signal.SIGINT)
         assert shell.finish() == 130
         text = " ".join(shell.shown.split())

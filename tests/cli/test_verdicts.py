@@ -121,7 +121,7 @@ def test_each_mistake_is_found_and_nothing_else(
         {"pipelining": None},
         {"chain": None},
         {"login": "accepted"},
-        {"login": "not tried, for the certificate does not verify"},
+        {"login": "not tried, because the certificate is not verified"},
         {"has_tls_at_once": None},
     ],
 )

@@ -1,4 +1,4 @@
-"""What people see on a terminal: bars and a table, drawn by `rich` (extra `cli`)."""
+"""Progress bars and a table on a terminal, drawn by `rich` (extra `cli`)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .reports import Report, Tally
 
 __all__ = ["BarDisplay"]
 
-#: How the words of each status look; NO_COLOR takes the colours away.
+#: The colour of each status. With NO_COLOR, `rich` uses no colours.
 _STYLES = {"accepted": "green", "partial": "yellow", "refused": "red"}
 
-#: Columns of a bar. Of 80 columns some stay empty: the "^C" that a terminal shows would
-#: otherwise begin a new line, and rich could not find the bars again.
+#: Columns of a bar. A terminal of 80 columns then has room for the "^C" that it shows.
+#: Without room, "^C" begins a new line, and rich cannot find the bars again.
 _WIDTH = 20
 
 
 class _Amount(ProgressColumn):
-    """How much is done, and how much a second: of mails, or of octets."""
+    """The number of mails or octets that are done, and their number per second."""
 
     def render(self, task: Task) -> Text:
         seconds, done, total = task.elapsed or 0.0, task.completed, task.total or 0.0
@@ -61,13 +61,13 @@ class BarDisplay(Display):
         self._octets = self._progress.add_task("octets")
 
     def start(self, mails: int, octets: int) -> None:
-        """Begin, with so much to send."""
+        """Show the bars, for so many mails and octets."""
         self._progress.update(self._mails, total=mails)
         self._progress.update(self._octets, total=octets)
         self._progress.start()
 
     def sent(self, octets: int) -> None:
-        """Count octets that have left."""
+        """Count octets that were sent."""
         self._progress.advance(self._octets, octets)
 
     def report(self, report: Report) -> None:
@@ -80,11 +80,11 @@ class BarDisplay(Display):
         self._progress.console.print(printable(text), markup=False)
 
     def stop(self) -> None:
-        """Leave the bars as they are."""
+        """Stop updating the bars."""
         self._progress.stop()
 
     def summarise(self, tally: Tally, seconds: float, output: TextIO) -> None:
-        """Show what became of all mails, as a table."""
+        """Show the result of the run as a table."""
         table = Table("", Column("mails", justify="right"))
         table.add_column("octets", justify="right")
         for status, what, mails, octets in rows_of(tally):

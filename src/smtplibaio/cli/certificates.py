@@ -17,8 +17,8 @@ __all__ = ["chain_of"]
 
 
 def chain_of(tls: ssl.SSLObject) -> list[Certificate]:
-    """Read the chain as the server has sent it, its own certificate first."""
-    # Python 3.13 has this in public; older ones have it only below.
+    """Read the chain that the server has sent, its own certificate first."""
+    # Python 3.13 has this in public; older versions only in this private object.
     below: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
     chain = below.get_unverified_chain() or []
     return [
@@ -57,7 +57,7 @@ def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def _key_of(certificate: x509.Certificate) -> tuple[str, bool]:
-    """Name the key, and tell whether it is weak: below 2048 bits of RSA, 224 of EC."""
+    """Name the key; return whether it is weak: less than 2048 bits RSA, 224 bits EC."""
     key = certificate.public_key()
     if isinstance(key, RSAPublicKey):
         return f"RSA {key.key_size}", key.key_size < 2048

@@ -1,4 +1,4 @@
-"""A message made of what stands on the command line."""
+"""A message that is made from the options of the command line."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def composed(
     html: str | None,
     attachments: Iterable[Path],
 ) -> Letter:
-    """Make a message of its parts.
+    """Make a message from its parts.
 
     Args:
-        sender: What From says.
-        recipients: What To says.
-        subject: The subject; may be missing.
-        text: The text; may be missing where there is HTML or an attachment.
-        html: The same text as HTML.
-        attachments: Files; what kind each is, its name tells.
+        sender: The address for From.
+        recipients: The addresses for To.
+        subject: The subject, or None.
+        text: The text, or None.
+        html: The same text as HTML, or None.
+        attachments: Files. The name of a file gives its media type.
 
     Raises:
         OSError: An attachment cannot be read.
-        ValueError: A field cannot stand in a header.
+        ValueError: A value cannot be a header field.
     """
     message = EmailMessage()
     digested = [subject or "", text or "", html or ""]
@@ -59,7 +59,7 @@ def composed(
 
 
 def _kind_of(path: Path) -> tuple[str, str]:
-    """Give the media type of a file; what is compressed is octets, not its content."""
+    """Return the media type of a file; for a compressed one, that of any octets."""
     kind, encoding = mimetypes.guess_type(path.name)
     maintype, _, subtype = (kind or "").partition("/")
     if encoding or maintype in ("", "message", "multipart"):

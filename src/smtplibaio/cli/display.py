@@ -1,10 +1,10 @@
-"""What people see while mails are sent, and after: plain lines, or nothing but errors.
+"""The output for people while mails are sent, and after: plain lines, or only errors.
 
 Rules:
 
-1. Progress and errors go to stderr; stdout is for the summary, or for JSON.
-2. A line about a mail that was not accepted is shown at once, whatever else is shown.
-3. No control character of a server or a file reaches the terminal.
+1. Progress and errors go to stderr; the summary, or JSON, goes to stdout.
+2. If a mail is not accepted, a line about it is shown at once.
+3. Control characters from a server or a file never reach the terminal.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = [
     "total_of",
 ]
 
-#: Seconds between two lines about progress.
+#: Seconds between two progress lines.
 INTERVAL = 5.0
 
-#: What the envelope of a mail costs, in octets, for the estimate of the time left.
+#: The octets that are added for each envelope, to estimate the time that is left.
 _ENVELOPE = 1000
 
 
 def size_of(octets: float) -> str:
-    """Write a number of octets as people do: "3.4 MB"."""
+    """Write a number of octets for people: "3.4 MB"."""
     if octets < 999.95:
         return f"{octets:.0f} octets"
     power = 1 + (octets >= 999_950) + (octets >= 999_950_000)
@@ -42,7 +42,7 @@ def size_of(octets: float) -> str:
 
 
 def rate_of(number: float, seconds: float) -> str:
-    """Write how many there are in a second."""
+    """Write a number per second."""
     rate = number / seconds if seconds > 0 else 0.0
     return f"{rate:.1f}" if rate < 10 else f"{rate:.0f}"
 
@@ -54,7 +54,7 @@ def duration_of(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-#: The rows of the summary: each status, and the words for it.
+#: The rows of the summary: each status, and its text.
 _ROWS = {
     "accepted": "accepted",
     "partial": "accepted for some recipients",
@@ -66,7 +66,7 @@ _ROWS = {
 
 
 def rows_of(tally: Tally) -> list[tuple[str, str, str, str]]:
-    """Give the rows of the summary: status, words for it, mails, octets."""
+    """Return the rows of the summary: status, its text, mails, octets."""
     return [
         (status, words, str(tally.mails[status]), size_of(tally.octets[status]))
         for status, words in _ROWS.items()
@@ -75,34 +75,34 @@ def rows_of(tally: Tally) -> list[tuple[str, str, str, str]]:
 
 
 def total_of(tally: Tally, seconds: float) -> str:
-    """Give the last line of the summary."""
+    """Return the last line of the summary."""
     total = sum(tally.mails.values())
     tried = total - tally.mails["not sent"] - tally.mails["skipped"]
     some = f"{tried} of {total}" if tried < total else f"{total}"
     return (
         f"{some} {'mail' if total == 1 else 'mails'} in {seconds:.1f} s, "
-        f"{rate_of(tried, seconds)} a second"
+        f"{rate_of(tried, seconds)} per second"
     )
 
 
 class Display:
-    """Show nothing but what went wrong: the display of `--quiet` and of `--json`.
+    """Show only errors: the display for `--quiet` and `--json`.
 
     Args:
-        errors: Where that goes: stderr.
+        errors: The stream for errors: stderr.
     """
 
     def __init__(self, errors: TextIO) -> None:
         self._errors = errors
 
     def start(self, mails: int, octets: int) -> None:
-        """Begin, with so much to send."""
+        """Begin to send so many mails and octets."""
 
     def sent(self, octets: int) -> None:
-        """Count octets that have left."""
+        """Count octets that were sent."""
 
     def report(self, report: Report) -> None:
-        """Show what became of a mail, where it is not what was wanted."""
+        """Show the reason if a mail was not accepted."""
         if report.status not in ("accepted", "skipped"):
             for reason in report.reasons:
                 self.say(f"{report.status}: {report.name}: {reason}")
@@ -112,18 +112,18 @@ class Display:
         print(printable(text), file=self._errors, flush=True)
 
     def stop(self) -> None:
-        """End what is shown while mails are sent."""
+        """Stop showing progress."""
 
     def summarise(self, tally: Tally, seconds: float, output: TextIO) -> None:
-        """Show what became of all mails."""
+        """Show the result of the run."""
 
 
 class PlainDisplay(Display):
-    """Show a line about progress now and then, and a summary: where no terminal is.
+    """Show a progress line every few seconds, and a summary: without a terminal.
 
     Args:
-        errors: Where progress goes: stderr.
-        clock: Gives the time in seconds.
+        errors: The stream for progress: stderr.
+        clock: A function that returns the time in seconds.
     """
 
     def __init__(
@@ -136,12 +136,12 @@ class PlainDisplay(Display):
         self._started = self._shown = 0.0
 
     def start(self, mails: int, octets: int) -> None:
-        """Begin, with so much to send."""
+        """Begin to send so many mails and octets."""
         self._mails, self._octets = mails, octets
         self._started = self._shown = self._clock()
 
     def sent(self, octets: int) -> None:
-        """Count octets that have left."""
+        """Count octets that were sent."""
         self._done_octets += octets
         now = self._clock()
         if now - self._shown >= INTERVAL:
@@ -164,7 +164,7 @@ class PlainDisplay(Display):
         )
 
     def summarise(self, tally: Tally, seconds: float, output: TextIO) -> None:
-        """Show what became of all mails, as lines with columns."""
+        """Show the result of the run in columns."""
         rows = [row[1:] for row in rows_of(tally)]
         wide, narrow, broad = (
             max(map(len, column)) for column in zip(*rows, strict=True)

@@ -1,4 +1,4 @@
-"""What a probe has found out about a server: values, without a judgement."""
+"""The findings of a probe: facts about a server, without a verdict."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Certificate:
     """One certificate of the chain that the server has sent.
 
     Attributes:
-        subject: Whose it is: the common name where there is one, else all of it.
-        issuer: Whose authority has signed it, likewise.
-        names: The host names and addresses that it is for.
-        not_before: When it begins to be valid.
-        not_after: When it ends to be valid.
-        key: The kind of its key, with its size: "RSA 2048".
-        is_weak: Whether its key or its signature is weaker than today's minimum.
+        subject: The name of its owner: the common name, or else the whole name.
+        issuer: The name of the authority that has signed it, in the same form.
+        names: The host names and addresses that it is valid for.
+        not_before: The beginning of its validity.
+        not_after: The end of its validity.
+        key: The kind and the size of its key: "RSA 2048".
+        is_weak: Whether its key or its signature is too weak today.
     """
 
     subject: str
@@ -36,30 +36,30 @@ class Certificate:
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, as far as the probe came.
+    """The findings, up to the point where the probe has ended.
 
     Attributes:
         url: The server, without credentials.
         host: Its name, as the user has written it.
         is_local: Whether no octet leaves this machine.
-        wants_tls: Whether the URL means TLS from the first octet on.
-        has_tls_at_once: Whether the server speaks TLS from the first octet on; None
-            where it said nothing in either way.
-        addresses: What the name leads to.
+        wants_tls: Whether the URL asks for TLS from the first octet on.
+        has_tls_at_once: Whether the server speaks TLS from the first octet on; None if
+            it gave no greeting, with TLS and without.
+        addresses: The addresses of the name.
         greeting: The greeting.
-        clear: What was announced before TLS; None where nothing was asked in clear.
-        secure: What was announced within TLS; None where there is no TLS.
+        clear: The extensions before TLS; None if there was no EHLO before TLS.
+        secure: The extensions within TLS; None if there is no TLS.
         is_esmtp: Whether the server knows EHLO.
         starttls: The refusal of STARTTLS.
         tls: The version and the cipher.
-        chain: The certificates, the server's own first; None where they cannot be read
-            because the `cryptography` package is missing.
-        untrusted: Why the certificate did not verify: OpenSSL's code and words; None
-            where it did.
-        pipelining: "works", "broken: ...", or None where it is not offered.
-        login: "accepted", or why not; None where nobody was to log in.
-        times: The seconds of each step, in their order.
-        failure: Why the probe ended early; empty where it did not.
+        chain: The certificates, the server's own first; None if the `cryptography`
+            package, which reads them, is missing.
+        untrusted: Why the certificate was not verified: OpenSSL's code and text; None
+            if it was verified.
+        pipelining: "works", "broken: ...", or None if it is not offered.
+        login: "accepted", or the reason why not; None if no login was asked for.
+        times: The seconds that each step took, in the order of the steps.
+        failure: Why the probe ended early; empty if it did not.
     """
 
     url: str
@@ -83,5 +83,5 @@ class Findings:
 
     @property
     def extensions(self) -> Extensions:
-        """What was announced last."""
+        """The extensions of the last EHLO."""
         return self.secure or self.clear or Extensions()

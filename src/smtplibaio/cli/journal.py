@@ -1,19 +1,20 @@
-r"""What was begun and what became of it, on disk, so that a run can be gone on with.
+r"""A record on disk of the mails that were begun, and of their results.
 
-A journal is a file of JSON objects, one a line. The first line says that it is a
-journal. Before a mail leaves, a line {"begin": mail, ...} is written; with its outcome
-known, a line {"end": mail, "status": ...}. Each line is on the disk (fsync) before
-anything else happens.
+With its journal, a run can be continued later. A journal is a file with one JSON object
+in each line. The first line says that it is a journal. Before a mail is sent, a line
+{"begin": mail, ...} is written. When its outcome is known, a line {"end": mail,
+"status": ...} is written. Each line is on the disk (fsync) before anything else is
+done.
 
 Rules:
 
-1. What has begun and has no end may have been accepted: it is unknown.
-2. The last line may be torn (the machine went down as it was written): it is passed
-   over, and cut off before more is written. Any other line that cannot be read is an
-   error: a journal that lies would have mail sent twice.
+1. A mail that was begun and has no end may have been accepted: it is unknown.
+2. The last line may be incomplete, if the machine has crashed while it was written. It
+   is ignored, and removed before more is written. Any other line that cannot be read is
+   an error: with a wrong journal, mail would be sent twice.
 3. A recipient that was accepted in any run stays accepted.
-4. Two processes never write the same journal at once, where the system has `flock`.
-5. A mail is named by its digest and a number: the same file given twice is two mails.
+4. Two processes never write the same journal at once, if the system has `flock`.
+5. A mail is named by its digest and a number: a file that is given twice is two mails.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ class JournalError(Exception):
 
 @dataclass(slots=True)
 class Entry:
-    """What a journal knows of one mail.
+    """The record of one mail in a journal.
 
     Attributes:
-        status: As in `Outcome`; "unknown" also where it has begun and has no end.
+        status: As in `Outcome`; "unknown", too, if it was begun and has no end.
         accepted: The recipients that a server has accepted, in any run.
     """
 
@@ -54,11 +55,11 @@ def read_journal(octets: bytes, name: str) -> tuple[dict[str, Entry], int]:
     """Read a journal.
 
     Args:
-        octets: All of it.
-        name: What errors call it.
+        octets: The content of the file.
+        name: The name of the journal in errors.
 
     Returns:
-        What is known of each mail, and how many octets are good: without a torn line.
+        The record of each mail, and the number of octets without an incomplete line.
 
     Raises:
         JournalError: It is not a journal, or a line in it cannot be read.
@@ -90,12 +91,12 @@ def _take(record: Mapping[str, Any], known: dict[str, Entry]) -> None:
 def still_due(
     entry: Entry | None, recipients: Iterable[str], *, resend_unknown: bool
 ) -> list[str]:
-    """List the recipients of a mail that it is to be sent to in this run.
+    """List the recipients to whom this run must send a mail.
 
     Args:
-        entry: What earlier runs know of the mail; None where they did not begin it.
+        entry: The record of the mail; None if no earlier run has begun it.
         recipients: All of its recipients.
-        resend_unknown: Whether to send what may have been accepted before.
+        resend_unknown: Whether to send mails again that may have been accepted.
     """
     if entry is None:
         return list(recipients)
@@ -105,7 +106,7 @@ def still_due(
 
 
 class Journal:
-    """Write down what happens: in a file, or in memory until `save` is called.
+    """Record what happens: in a file, or in memory until `save` is called.
 
     Attributes:
         path: The file; None while it is in memory.
@@ -120,7 +121,7 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path) -> Journal:
-        """Go on with a journal.
+        """Continue with a journal.
 
         Raises:
             JournalError: It cannot be read or written, or another process writes it.
@@ -130,7 +131,7 @@ class Journal:
         return journal
 
     def save(self, path: Path) -> None:
-        """Write everything to a new file, and all that follows, too.
+        """Write the whole record to a new file, and from now on each new line.
 
         Raises:
             JournalError: The file exists, or it cannot be written.
@@ -152,46 +153,49 @@ class Journal:
                 file.close()
                 raise
         except BlockingIOError:
-            raise JournalError(f"another process writes the journal {path}") from None
+            raise JournalError(
+                f"another process is writing the journal {path}"
+            ) from None
         except FileExistsError:
             raise JournalError(
-                f"the file {path} exists: go on with it with --resume {path}, or give "
-                "the journal another name"
+                f"the file {path} exists: continue that run with --resume {path}, or "
+                "give the journal another name"
             ) from None
         except OSError as exc:
             raise JournalError(f"the journal {path}: {exc.strerror}") from exc
         self.path, self._file = path, file
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
     def name_of(self, digest: str) -> tuple[str, Entry | None]:
-        """Name the next mail with this digest, and say what earlier runs know of it."""
+        """Name the next mail with this digest; return its record of earlier runs."""
         self._numbers[digest] += 1
         name = f"{digest}-{self._numbers[digest]}"
         return name, self._known.get(name)
 
     def begin(self, name: str, where: str, recipients: Iterable[str]) -> None:
-        """Write that a mail is about to leave.
+        """Record that a mail will be sent now.
 
         Raises:
-            JournalError: That cannot be written; then the mail must not leave.
+            JournalError: The line cannot be written; then the mail must not be sent.
         """
         self._append({"begin": name, "from": where, "recipients": list(recipients)})
 
     def end(self, name: str, status: str, accepted: Iterable[str], why: str) -> None:
-        """Write what became of a mail.
+        """Record the outcome of a mail.
 
         Args:
             name: The mail.
             status: As in `Outcome`.
-            accepted: The recipients for whom a server has taken it.
+            accepted: The recipients for whom a server has accepted it.
             why: The error or the refusals, for people.
 
         Raises:
-            JournalError: That cannot be written; the mail is unknown to the next run.
+            JournalError: The line cannot be written; for the next run, the mail is
+                unknown.
         """
         record = {"end": name, "status": status, "accepted": list(accepted)}
         self._append(record | ({"why": why} if why else {}))
@@ -218,7 +222,7 @@ def _line_of(record: Mapping[str, object]) -> bytes:
 
 
 def _lock(file: BinaryIO) -> None:
-    with suppress(ImportError):  # Windows has none
+    with suppress(ImportError):  # Windows has no fcntl
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,11 +1,11 @@
-"""What there is to send: messages in files, directories and mboxes, or on stdin.
+"""The messages to send: from files, directories and mboxes, or from stdin.
 
 Rules:
 
-1. Every file is looked at before the first mail is sent: a wrong name is found then,
-   and the number of mails and of octets is known.
-2. A message is read as its turn comes, and nothing of it is kept afterwards.
-3. A message has a digest that is the same in the next run, so that a journal knows it.
+1. Every file is opened before the first mail is sent. So a wrong name is found early,
+   and the number of mails and octets is known.
+2. A message is read just before it is sent, and is not kept in memory afterwards.
+3. A message has the same digest in each run, so that a journal can recognise it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Loaded(NamedTuple):
         message: A message of the `email` package.
         sender: The reverse-path.
         recipients: As they are given to the client, each once.
-        digest: What tells this mail from others: of its octets and its envelope.
+        digest: The digest of its octets and its envelope, which identifies the mail.
     """
 
     message: Any
@@ -43,12 +43,12 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message that is to be sent, and has not been read yet.
+    """A message that has not been read yet.
 
     Attributes:
-        name: Where it stands, for people: "a.eml", "box.mbox, message 3".
-        size: Its octets, as it stands there.
-        read: Gives the message, and the octets that its digest is made of.
+        name: Its place, for people: "a.eml", "box.mbox, message 3".
+        size: Its size there, in octets.
+        read: A function that returns the message, and the octets for its digest.
     """
 
     name: str
@@ -65,7 +65,8 @@ def loaded(letter: Letter, sender: str | None, recipients: Iterable[str]) -> Loa
         recipients: None of them for those that the message names.
 
     Raises:
-        SMTPArgumentError: The message names none, or its header cannot be read.
+        SMTPArgumentError: The message names no sender or no recipient, or its header
+            cannot be read.
         OSError: The file cannot be read any more.
     """
     message, octets = letter.read()
@@ -82,7 +83,7 @@ def letters_in(path: Path) -> Iterator[Letter]:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: There is no message in it; the text says so.
+        ValueError: It has no message.
     """
     if not path.is_dir():
         yield from _letters_in_file(path)
@@ -94,7 +95,9 @@ def letters_in(path: Path) -> Iterator[Letter]:
     else:
         files = [file for file in path.iterdir() if file.suffix.lower() == ".eml"]
     if not files:
-        raise ValueError(f"{path} has no .eml files in it, and is not a Maildir")
+        raise ValueError(
+            f"the directory {path} has no .eml files, and is not a Maildir"
+        )
     for file in sorted(files):
         yield from _letters_in_file(file)
 
@@ -114,14 +117,14 @@ def _letters_in_file(path: Path) -> Iterator[Letter]:
 
 
 def letters_of_stream(stream: BinaryIO, name: str) -> list[Letter]:
-    """List the messages of what can be read only once: one message, or an mbox.
+    """List the messages of a stream: one message, or an mbox.
 
     Args:
         stream: It is read to its end.
-        name: What it is called.
+        name: Its name.
 
     Raises:
-        ValueError: It is empty; the text says so.
+        ValueError: It is empty.
     """
     octets = stream.read()
     if not octets:

@@ -1,12 +1,12 @@
-"""Asking a server what it is: the steps of a session, without a MAIL.
+"""The steps of a probe: a session without MAIL.
 
 Rules:
 
-1. Each step has its time taken, and what was found before a failure is kept.
-2. Where a certificate does not verify, or TLS begins otherwise than the URL says, that
-   is noted and the probe goes on, on a new connection that does not mind.
-3. AUTH is sent only where the URL has credentials, and then only where the client of
-   this library would send it.
+1. The time of each step is measured. After a failure, the earlier findings are kept.
+2. If the certificate is not verified, or if TLS begins at another point than the URL
+   says, this is a finding. The probe continues on a new connection that accepts it.
+3. AUTH is sent only if the URL has credentials, and only if a client of this library
+   would send it.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ REPLY = 10.0
 
 
 async def probe(target: Target) -> Findings:
-    """Find out what a server is; whatever fails is among what is found."""
+    """Examine a server; failures are findings, too."""
     return await _Probe(target).run()
 
 
 class _Probe:
-    """One probe: several connections where one is not enough."""
+    """One probe, with several connections if one is not enough."""
 
     def __init__(self, target: Target) -> None:
         options = target.configuration.options
@@ -96,7 +96,7 @@ class _Probe:
         )
 
     async def _converse(self) -> None:
-        """Have a session, and another where the first shows what it must be like."""
+        """Open a session, and another one if the first shows that it must differ."""
         while True:
             try:
                 await self._session()
@@ -106,7 +106,7 @@ class _Probe:
                     raise
 
     def _takes_note(self, exc: SMTPException) -> bool:
-        """Note that a certificate does not verify, and mind it no more."""
+        """Note that a certificate is not verified, and accept it from now on."""
         cause = exc.__cause__
         if not isinstance(cause, ssl.SSLCertVerificationError):
             return False
@@ -115,7 +115,7 @@ class _Probe:
         return True
 
     async def _turns(self, exc: SMTPException) -> bool:
-        """Look whether a server that does not greet speaks TLS otherwise than meant."""
+        """Find out whether a server without a greeting uses TLS unlike the URL."""
         is_refused = isinstance(exc, SMTPConnectionRefusedError)
         if self._has_turned or is_refused or self.found.greeting is not None:
             return False
@@ -219,7 +219,7 @@ class _Probe:
         if not given:
             return
         if self.found.untrusted is not None:
-            self.found.login = "not tried, for the certificate does not verify"
+            self.found.login = "not tried, because the certificate is not verified"
             return
         try:
             with self._step("AUTH"):
@@ -238,7 +238,7 @@ class _Probe:
         if not client.is_connected or "PIPELINING" not in client.extensions:
             return
         replies: list[Reply | BaseException] = []
-        # What the futures say is what the end of the block may raise once more.
+        # The end of the block may raise an error that the futures already have.
         with self._step("pipelining"), suppress(SMTPException):
             async with client.pipeline() as pipeline:
                 group = (pipeline.rset(), pipeline.rset(), pipeline.noop())

@@ -1,11 +1,11 @@
-"""What became of each mail, of all of them, and which exit status that is.
+"""The result of each mail, the result of the run, and the exit status.
 
 Rules:
 
-1. The exit status is the first that applies: 130, the user stopped the command; 3, some
-   mail may or may not have been accepted; 1, something was refused for good; 75, all
-   that is left may succeed later; 0. (2, a wrong command line, is argparse's own.)
-2. Of a mail that was accepted for some of its recipients the others count.
+1. The exit status is the first that applies: 130, Ctrl-C stopped the command; 3, a mail
+   may or may not have been accepted; 1, a failure is permanent; 75, all failures may
+   succeed later; 0. (2, for a wrong command line, comes from argparse.)
+2. If a mail was accepted only for some recipients, the others count as a failure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ExitStatus", "Report", "Tally"]
 
 
 class ExitStatus(IntEnum):
-    """What the command tells the shell."""
+    """The exit status of the command."""
 
     OK = 0
     REFUSED = 1
@@ -34,17 +34,17 @@ class ExitStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one mail.
+    """The result of one mail.
 
     Attributes:
-        name: Where the message stands.
+        name: The place of the message.
         octets: Its size.
-        status: As in `Outcome`; or "skipped", where an earlier run has sent it.
-        accepted: The recipients for whom the server has taken it.
-        refused: What the server said of each other recipient.
-        why: The error; empty where there was none.
-        is_transient: Whether what failed may succeed later.
-        queue_id: What the server calls the mail, where it says so.
+        status: As in `Outcome`, or "skipped" if an earlier run has sent it.
+        accepted: The recipients for whom the server has accepted it.
+        refused: The server's reply for each other recipient.
+        why: The error; empty if there was none.
+        is_transient: Whether a failure may succeed later.
+        queue_id: The server's name for the mail, if its reply has one.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Report:
 
     @classmethod
     def of(cls, name: str, octets: int, outcome: Outcome) -> Report:
-        """Make a report of what the client gives."""
+        """Make a report from an outcome of the client."""
         error, result = outcome.error, outcome.result
         if isinstance(error, SMTPDeliveryUnknownError):
             result = error.result
@@ -78,17 +78,17 @@ class Report:
 
     @property
     def reasons(self) -> list[str]:
-        """Why it was not accepted, one line for each recipient where that is known."""
+        """Why it was not accepted: a line for each refused recipient, or the error."""
         return [f"{to}: {reply}" for to, reply in self.refused.items()] or [self.why]
 
 
 class Tally:
-    """Count what became of the mails.
+    """Count the results of the mails.
 
     Attributes:
-        mails: How many there are of each status.
-        octets: How large they are together, by status.
-        was_interrupted: Whether the user has stopped the command.
+        mails: The number of mails, by status.
+        octets: The number of octets, by status.
+        was_interrupted: Whether Ctrl-C has stopped the command.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Tally:
 
     @property
     def is_half_done(self) -> bool:
-        """Whether something was sent, or may have been, and something is left."""
+        """Whether some mails were sent, or may have been, and others are left."""
         was_begun = any(self.mails[s] for s in ("accepted", "partial", "unknown"))
         return was_begun and any(self.mails[s] for s in (*_FAILED, "unknown"))
 

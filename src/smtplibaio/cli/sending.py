@@ -1,13 +1,14 @@
-"""Sending letters one after the other, so that at any moment it is known what is known.
+"""Sending the messages, with a record of each step in the journal.
 
 Rules:
 
-1. A mail is in the journal before it is given to the client, and its outcome is there
-   before anything is shown of it.
-2. Ctrl-C stops giving mails. Those that were given have some seconds to get their
-   outcome; a second Ctrl-C does not wait. What has none then is unknown.
-3. A message that cannot be read, or names no envelope, is "not sent", and the others
-   go on. With a lost connection they do not.
+1. A mail is in the journal before the client gets it. Its outcome is in the journal
+   before it is shown.
+2. After Ctrl-C, the client gets no more mails. The mails that it has may still get
+   their outcome, for some seconds; a second Ctrl-C ends that wait. A mail without an
+   outcome is then unknown.
+3. A message that cannot be read, or that does not name its recipients, is "not sent",
+   and the other messages are sent. After a lost connection they are not sent.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ from .reports import Report, Tally
 
 __all__ = ["Client", "Delivery", "Envelope", "deliver"]
 
-#: Errors that say nothing of the mails behind.
+#: Errors that concern only one mail: the next mails are sent.
 _OF_ONE_MAIL = (SMTPArgumentError, SMTPCommandNotSupportedError)
 
-#: Seconds that mails on their way have after Ctrl-C.
+#: Seconds in which mails may get their outcome after Ctrl-C.
 PATIENCE = 10.0
 
-#: Seconds that connections have to be closed in order, after that.
+#: Seconds in which connections may be closed normally, after that.
 GRACE = 0.5
 
 
 class Client(Protocol):
-    """What sends mails: a session or a pool."""
+    """A client or a pool."""
 
     async def __aenter__(self) -> object: ...
 
@@ -60,16 +61,16 @@ class Client(Protocol):
     def send_many(
         self, messages: Iterator[Mail], *, window: int
     ) -> AsyncIterator[Outcome]:
-        """Send mails, and give what became of each."""
+        """Send mails, and yield the outcome of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What the command line says of every envelope.
+    """The sender and the recipients on the command line.
 
     Attributes:
-        sender: None for the sender that each message names.
-        recipients: Empty for the recipients that each message names.
+        sender: The sender; None for the sender that each message names.
+        recipients: The recipients; empty for those that each message names.
     """
 
     sender: str | None = None
@@ -78,7 +79,7 @@ class Envelope:
 
 @dataclass(slots=True)
 class _Given:
-    """A mail that the client has, and how much of it has left."""
+    """A mail that the client has, and the number of its octets that were sent."""
 
     name: str
     letter: Letter
@@ -86,19 +87,20 @@ class _Given:
 
 
 class Delivery:
-    """One run: which letters are given to the client, and what comes back.
+    """One run: it gives messages to the client, and takes the outcomes.
 
     Attributes:
-        tally: What became of the letters so far.
+        tally: The results up to now.
 
     Args:
-        letters: What is to be sent.
-        envelope: What the command line says of every envelope.
-        journal: Where it is written down.
-        display: Where it is shown.
-        on_report: Called with the report of each mail.
-        resend_unknown: Whether to send what may have been accepted by an earlier run.
-        follows_octets: Whether the octets of a mail are counted as they leave.
+        letters: The messages to send.
+        envelope: The sender and the recipients on the command line.
+        journal: The record of the run.
+        display: The output for people.
+        on_report: A function that is called with the report of each mail.
+        resend_unknown: Whether to send mails again that may have been accepted by an
+            earlier run.
+        follows_octets: Whether octets are counted while a mail is sent.
     """
 
     def __init__(
@@ -126,11 +128,11 @@ class Delivery:
 
     @property
     def waiting(self) -> int:
-        """How many mails the client has that have no outcome yet."""
+        """The number of mails that the client has, and that have no outcome yet."""
         return len(self._given)
 
     def stop(self) -> None:
-        """Give the client no more mails: the user wants so."""
+        """Give no more mails to the client, because of Ctrl-C."""
         self._is_stopped = self.tally.was_interrupted = True
 
     async def run(self, client: Client, window: int) -> None:
@@ -178,7 +180,7 @@ class Delivery:
             )
             if found.recipients and not due:
                 is_unknown = entry is not None and entry.status == "unknown"
-                why = "an earlier run has begun it, and has not seen its outcome"
+                why = "an earlier run has begun it, and did not learn its outcome"
                 status = "unknown" if is_unknown else "skipped"
                 self._pass_over(letter, status, why if is_unknown else "")
                 continue
@@ -229,23 +231,23 @@ class Delivery:
 async def deliver(
     delivery: Delivery, client: Client, window: int, say: Callable[[str], object]
 ) -> str:
-    """Send the letters until they are sent, the connection is lost, or Ctrl-C.
+    """Send the messages until all are sent, the connection is lost, or Ctrl-C.
 
     Args:
-        delivery: The letters.
-        client: What sends them.
-        window: How many mails may be on their way without an outcome.
-        say: Shows a line to the user.
+        delivery: The messages.
+        client: The client or the pool that sends them.
+        window: The number of mails that may wait for their replies.
+        say: A function that shows a line to the user.
 
     Returns:
-        Why some were not sent; empty where nothing stood in the way.
+        Why some were not sent; empty if there was no error.
     """
     loop = asyncio.get_running_loop()
     worker = asyncio.create_task(delivery.run(client, window))
 
     def break_off() -> None:
         worker.cancel()
-        # A pool that is left waits for what it has begun, until that is cancelled, too.
+        # A pool that is left waits for the mails that it has begun, until cancelled.
         timers.append(loop.call_later(GRACE, worker.cancel))
 
     def stop() -> None:
@@ -256,8 +258,9 @@ async def deliver(
             return
         timers.append(loop.call_later(PATIENCE, break_off))
         say(
-            f"Stopping: {delivery.waiting} on the way, whose outcome is waited for "
-            f"up to {PATIENCE:.0f} s (Ctrl-C again: not at all)."
+            f"Stopping. Waiting up to {PATIENCE:.0f} s for the outcome of "
+            f"{delivery.waiting} {'mail' if delivery.waiting == 1 else 'mails'}. Press "
+            "Ctrl-C again to stop at once."
         )
 
     timers: list[asyncio.TimerHandle] = []
@@ -275,14 +278,14 @@ async def deliver(
     if error is not None:
         raise error
     is_stopped = delivery.tally.was_interrupted
-    why = "the command was stopped" if is_stopped else "the client gave no outcome"
+    why = "Ctrl-C stopped the command" if is_stopped else "the client gave no outcome"
     delivery.leave(why, is_transient=True)
     return ""
 
 
 @contextmanager
 def _on_ctrl_c(call: Callable[[], object]) -> Iterator[None]:
-    """Call something on Ctrl-C, in place of what would be done else."""
+    """Call a function on Ctrl-C, in place of the usual handler."""
     before = signal.signal(signal.SIGINT, lambda *_: call())
     try:
         yield
