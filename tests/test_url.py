@@ -199,6 +199,7 @@ def test_every_option_can_stand_in_the_query_or_says_why_not() -> None:
         ("smtp://mx?tls=maybe", "tls: expected true or false, not 'maybe'"),
         ("smtp://mx?chunking=maybe", "expected true or false or none, not 'maybe'"),
         ("smtp://mx?timeout=soon", "timeout: expected a number or none, not 'soon'"),
+        ("smtp://mx?size=" + 5000 * "9", "size: expected a whole number"),
         ("smtp://mx?port=smtp", "port: expected a number between 1 and 65535"),
         ("smtp://mx?port=70000", "port: expected a number between 1 and 65535"),
         ("smtp://mx?starttls=always", "never, opportunistic or required, not 'always'"),
@@ -211,7 +212,7 @@ def test_every_option_can_stand_in_the_query_or_says_why_not() -> None:
 )
 def test_a_mistake_is_an_error_that_names_it(url: str, why: str) -> None:
     with pytest.raises(SMTPArgumentError, match=why):
-        read_url(url)
+        read_url(url, more={"size": whole_number})
 
 
 @pytest.mark.parametrize(
@@ -234,6 +235,9 @@ def test_a_mistake_is_an_error_that_names_it(url: str, why: str) -> None:
         f"smtp://erin:{SECRET}@mx?tsl=true",
         f"smtp://mx?password={SECRET}&password={SECRET}",
         f"smtp://mx?pasword={SECRET}",
+        f"smtp://mx?password=12&{SECRET}",
+        f"smtp://mx?username=erin&token=12&{SECRET}=&timeout=5",
+        f"smtp://mx?proxy=socks5://erin:12&{SECRET}@p",
         f"smtp+ssl://erin:{SECRET}@mx",
         f"service://erin:{SECRET}@gmial",
         f"smtp+unix://erin:12/{SECRET}@mx",
@@ -454,7 +458,8 @@ def test_smtp_ssl_takes_the_urls_of_tls(client_tls: ssl.SSLContext) -> None:
     assert type(client) is SMTP_SSL
     assert client._settings.endpoint.context is client_tls
     assert SMTP_SSL.from_url("service://gmail").port == 465
-    for url in ("smtp://mx", "lmtp://mx"):
+    assert SMTP_SSL.from_url("smtps://mx?starttls=never").port == 465
+    for url in ("smtp://mx", "lmtp://mx", "smtps://mx?starttls=required"):
         with pytest.raises(SMTPArgumentError):
             SMTP_SSL.from_url(url)
 

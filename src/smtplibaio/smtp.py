@@ -834,6 +834,11 @@ class SMTP_SSL(SMTP):
             raise SMTPArgumentError(
                 "SMTP_SSL is for smtps:// URLs and for TLS=true in the environment"
             )
+        if options.pop("starttls", "never") != "never":
+            raise SMTPArgumentError(
+                "SMTP_SSL uses TLS from the first octet on, so STARTTLS is not "
+                "possible: leave starttls= out, or use SMTP"
+            )
         if "tls_context" in options:
             options["context"] = options.pop("tls_context")
         made = type(configuration)(configuration.kind, options)

@@ -40,6 +40,9 @@ __all__ = [
 #: The name of a class of clients.
 Kind = Literal["SMTP", "LMTP"]
 
+#: Digits of a whole number; Python refuses to read thousands of them.
+_MOST_DIGITS = 18
+
 #: Makes an option's value of its text; its ValueError says what was expected.
 Reader = Callable[[str], object]
 
@@ -79,7 +82,7 @@ def boolean(value: str) -> bool:
 
 def whole_number(value: str) -> int:
     """Read a number without a fraction."""
-    if not (value.isascii() and value.isdecimal()):
+    if not (value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS):
         raise ValueError("a whole number")
     return int(value)
 
@@ -171,6 +174,9 @@ _NOT_IN_TEXT = {
 }
 
 _CREDENTIALS = ("username", "password", "token")
+
+#: The options with a password in their values.
+_SECRET = ("password", "token", "proxy")
 
 #: Every keyword argument that goes to the client.
 CLIENT_OPTIONS = frozenset({*_READERS, *_NOT_IN_TEXT})
@@ -305,6 +311,7 @@ def _take_path(uri: URI, options: dict[str, Any]) -> None:
 def _take_query(
     uri: URI, options: dict[str, Any], readers: Mapping[str, Reader]
 ) -> None:
+    is_cut = uri.is_cut
     for name, value in uri.query:
         if name == "region" and uri.scheme == "service":
             continue  # it is part of the service's name
@@ -314,11 +321,14 @@ def _take_query(
                 "the URL"
             )
         if name not in readers:
-            # A "@" behind the host, and so the name may be a piece of a password.
-            shown = "" if uri.is_cut else f" {name!a}{_nearest(name, readers)}"
+            # With a "@" behind the host, or behind a secret with an unescaped "&", the
+            # name may be a piece of a password.
+            shown = "" if is_cut else f" {name!a}{_nearest(name, readers)}"
+            advice = uri.advice or ("; in a value write & as %26" if is_cut else "")
             raise SMTPArgumentError(
-                f"the URL has an unknown option{shown or ' in its query'}{uri.advice}"
+                f"the URL has an unknown option{shown or ' in its query'}{advice}"
             )
+        is_cut = is_cut or name in _SECRET
         if name in options:
             raise SMTPArgumentError(f"the URL says {name} twice")
         if value is None:

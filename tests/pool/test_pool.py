@@ -16,6 +16,7 @@ from pool_server import CONTENT, PoolServer, Session, numbers, send, served
 from smtplibaio import (
     LMTP,
     SMTP,
+    SMTP_SSL,
     Mail,
     PoolStatistics,
     SMTPArgumentError,
@@ -994,6 +995,11 @@ async def test_implicit_tls_has_its_context_and_port(
         ) as pool:
             async with pool.session() as client:
                 assert client.is_encrypted
-    for options, port in (({"tls": True}, 465), ({}, 25)):
+    for options, port in (
+        ({"tls": True}, 465),
+        ({"tls": True, "client": SMTP_SSL}, 465),
+        ({"client": SMTP_SSL}, 465),
+        ({}, 25),
+    ):
         pool = SMTPPool("localhost", **options)  # type: ignore[arg-type]  # a flag
         assert pool._connections._make().port == port

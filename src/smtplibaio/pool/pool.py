@@ -24,7 +24,7 @@ from ..exceptions import SMTPArgumentError
 from ..grammar.addresses import AddressLike
 from ..mail.mail import Mail
 from ..mail.result import Outcome, SendResult
-from ..smtp import LMTP, SMTP
+from ..smtp import LMTP, SMTP, SMTP_SSL
 from .backoff import pause
 from .connections import Connections
 from .delivery import Delivery
@@ -428,7 +428,7 @@ def _maker(
         raise SMTPArgumentError(
             f"client must be a class of clients, such as LMTP, not {client!a}"
         )
-    if tls:  # `SMTP_SSL` has it by its nature
+    if tls and not (client is not None and issubclass(client, SMTP_SSL)):
         options["tls"] = True
     if port is None and tls and client is None:
         port = 465
