@@ -180,6 +180,36 @@ async def test_a_session_that_is_lost_after_mail_costs_an_attempt() -> None:
         assert (now.replaced, now.retries) == (0, 1)
 
 
+@pytest.mark.parametrize("is_run", [False, True], ids=["sendmail", "send_many"])
+@pytest.mark.parametrize("reply", ["421 4.3.2 going down", "421 bye", "FIN", "RST"])
+@pytest.mark.parametrize("step", ["", "EHLO", "MAIL", "RCPT", "DATA", "."])
+async def test_a_server_that_goes_at_any_step_costs_an_attempt_and_no_mail(
+    step: str, reply: str, is_run: bool
+) -> None:
+    """F06: but for a connection that ends behind the dot, the mails are sent again."""
+
+    def say(session: Session, line: str) -> str | None:
+        is_due = line.partition(" ")[0] == step and session.mails == 0
+        return reply if is_due and session.number <= 2 else None
+
+    async with served(say, size=2) as (server, pool):
+        mails = [Mail(CONTENT, sender, "b@y.example") for sender in numbers(4)]
+        if is_run:
+            outcomes = [outcome async for outcome in pool.send_many(mails)]
+            unknown = sum(outcome.status == "unknown" for outcome in outcomes)
+        else:
+            results = await asyncio.gather(
+                *(send(pool, n) for n in range(4)), return_exceptions=True
+            )
+            unknown = sum(isinstance(r, SMTPDeliveryUnknownError) for r in results)
+        now = pool.statistics()
+        assert (now.accepted, now.unknown) == (4 - unknown, unknown)
+        assert now.limit == (1 if reply.startswith("421") else 2)
+        assert sum(now.reasons.values()) >= 1
+    assert unknown == (2 if step == "." and not reply.startswith("421") else 0)
+    assert len(server.stored) == len({*server.senders()}) == 4 - unknown
+
+
 @pytest.mark.parametrize("text", ["421 4.3.2 shutting down", "421 4.7.0 later"])
 async def test_a_farewell_about_the_load_halves_the_pool(text: str) -> None:
     def say(session: Session, line: str) -> str | None:
