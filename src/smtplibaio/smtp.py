@@ -830,14 +830,11 @@ class SMTP_SSL(SMTP):
     @classmethod
     def _configured(cls, configuration: Configuration) -> SMTP:
         options = dict(configuration.options)
-        if not options.pop("tls", False):
+        starttls = options.pop("starttls", "never")
+        if not options.pop("tls", False) or starttls != "never":
             raise SMTPArgumentError(
-                "SMTP_SSL is for smtps:// URLs and for TLS=true in the environment"
-            )
-        if options.pop("starttls", "never") != "never":
-            raise SMTPArgumentError(
-                "SMTP_SSL uses TLS from the first octet on, so STARTTLS is not "
-                "possible: leave starttls= out, or use SMTP"
+                "SMTP_SSL is for smtps:// URLs, and for TLS=true in the environment, "
+                "both without starttls"
             )
         if "tls_context" in options:
             options["context"] = options.pop("tls_context")
