@@ -44,6 +44,7 @@ from ..exceptions import (
     SMTPDeliveryUnknownError,
     SMTPException,
     SMTPProtocolError,
+    SMTPRecipientRefusedError,
     is_farewell,
     one_line,
 )
@@ -401,7 +402,7 @@ class Transaction:
         Args:
             cause: Why it ended.
         """
-        refusal = self.refusal() or self.content_refusal()
+        refusal = self.refusal() or self._refusal_of_one() or self.content_refusal()
         if self._is_reset_refused or isinstance(refusal, SMTPProtocolError):
             refusal = None  # RSET was refused, or a code means nothing: no verdict
         if refusal is not None and not self._has_some_finals:
@@ -421,6 +422,13 @@ class Transaction:
             self._partial_result(),
             self._undecided(),
         )
+
+    def _refusal_of_one(self) -> SMTPException | None:
+        """Return the refusal of a recipient, where it decides for all of them."""
+        decides = self.plan.all_or_nothing and not self.is_all_sent
+        verdicts = self._verdicts() if decides else {}
+        refused = {name: reply for name, reply in verdicts.items() if reply[0] >= 400}
+        return SMTPRecipientRefusedError(refused) if refused else None
 
     @property
     def _has_some_finals(self) -> bool:
