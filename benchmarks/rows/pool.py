@@ -17,6 +17,11 @@ _MAILS_ON_LINK = 40
 #: Shorter loops are those of `--quick`, which sends a twentieth.
 _QUICK = 0.5
 
+#: The most CPU of a message, in parts of a bare client's.
+_MOST_CPU = 1.15
+#: The fewest messages a second, in parts of those of as many bare clients.
+_FEWEST = 0.9
+
 
 def row(base: Work, link: float) -> Row:
     """The row, for loops as `base` says and a link of so many seconds."""
@@ -34,6 +39,9 @@ def _on_loopback(base: Work) -> Iterator[Comparison]:
         ours = replace(base, client="pool-ours", connections=size, messages=count)
         peer = replace(ours, client="pool-aiosmtplib")
         other = replace(ours, client="pool-nodemailer")
+        bare = replace(ours, client="pool-bare")
+        yield ratio(f"{size}, CPU / bare clients", ours, bare, _MOST_CPU)
+        yield _rate(f"{size}, messages a second / bare clients", ours, bare)
         yield ratio(f"{size}, CPU / aiosmtplib and a semaphore", ours, peer)
         yield ratio(f"{size}, time / aiosmtplib", ours, peer, key="wall")
         yield ratio(f"{size}, time / nodemailer's pool", ours, other, key="wall")
@@ -45,4 +53,10 @@ def _on_link(base: Work, link: float) -> Iterator[Comparison]:
         ours = replace(base, client="pool-ours", connections=size, messages=count)
         ours = replace(ours, link=link)
         peer = replace(ours, client="pool-aiosmtplib")
+        bare = replace(ours, client="pool-bare")
+        yield _rate(f"{size}, slow link, messages a second / bare clients", ours, bare)
         yield ratio(f"{size}, slow link, time / aiosmtplib", ours, peer, key="wall")
+
+
+def _rate(name: str, ours: Work, bare: Work) -> Comparison:
+    return ratio(name, ours, bare, _FEWEST, key="wall", is_rate=True)
