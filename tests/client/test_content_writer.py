@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -421,6 +422,37 @@ async def test_a_reply_while_the_content_is_on_its_way_stops_it(
     assert len(rest) < 1_000_000
     assert b"\r\n.\r\n" not in rest
     assert b"LAST" not in rest
+
+
+@pytest.mark.parametrize(
+    ("early", "error"),
+    [("452 no space", SMTPCommandFailedError), ("354 go on", SMTPProtocolError)],
+)
+async def test_a_reply_during_a_read_in_a_thread_is_in_the_error(
+    early: str, error: type[SMTPException]
+) -> None:
+    """E13: the read ends only after the connection, and hides nothing."""
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    class Slow(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1) -> bytes:
+            has_begun.set()
+            may_end.wait(10)
+            return b""
+
+    async def play(server: Streams) -> None:
+        await server.begin(is_chunked=False)
+        await asyncio.to_thread(has_begun.wait)
+        server.say(early)
+        await server.take()
+        may_end.set()
+
+    async with streams(play) as smtp:
+        with pytest.raises(error, match=early):
+            await smtp.sendmail(*ADDRESSES, Slow())
 
 
 EVENTS: list[tuple[str, type[SMTPException]]] = [

@@ -138,8 +138,11 @@ class ContentWriter:
         )
 
     def _break_off(self) -> None:
-        """End the connection, for a source is left that is still being read."""
-        self._protocol.end(SMTPConnectionLostError("the content was broken off"))
+        """End the connection, because a source is given up while it is still read."""
+        if self._is_refused:
+            self._reason()  # what the server has said is the cause of the end
+        else:
+            self._protocol.end(SMTPConnectionLostError("the content was broken off"))
 
     # What the server says meanwhile
 
