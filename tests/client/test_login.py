@@ -273,7 +273,9 @@ async def test_nothing_but_235_is_success(reply: str) -> None:
     """C13: and what is neither yes nor no ends the connection."""
     lines = ["C: AUTH PLAIN AHRpbQBodW50ZXIy", f"S: {reply}"]
     async with client(script("AUTH PLAIN", *lines)) as smtp:
-        with pytest.raises(SMTPProtocolError, match="is not a valid reply to AUTH"):
+        with pytest.raises(
+            SMTPProtocolError, match=r"127\.0\.0\.1 port \d+ answered AUTH"
+        ):
             await smtp.auth("tim", "hunter2")
         assert not smtp.is_connected
 
@@ -295,7 +297,9 @@ async def test_235_before_the_mechanism_is_done_is_not_believed(
     name = mechanism.name
     text = script(f"AUTH {name}", f"C: AUTH {name}", *lines, "S: 235 welcome")
     async with client(text) as smtp:
-        with pytest.raises(SMTPProtocolError, match=f"235 before {name} is done"):
+        with pytest.raises(
+            SMTPProtocolError, match=rf"port \d+ says 235 before {name} is done"
+        ):
             await smtp.authenticate(mechanism)
         assert not smtp.is_connected
 
@@ -335,7 +339,7 @@ async def test_a_cancelled_exchange_is_refused_or_the_connection_ends(
     lines = ["C: AUTH CRAM-MD5", "S: 334 !", "C: *", f"S: {reply}"]
     async with client(script("AUTH CRAM-MD5", *lines)) as smtp:
         with pytest.raises(
-            SMTPProtocolError, match="not a valid reply to a cancelled AUTH"
+            SMTPProtocolError, match=r"port \d+ answered a cancelled AUTH"
         ):
             await smtp.auth("tim", "hunter2")
         with pytest.raises(SMTPConnectionLostError):

@@ -272,7 +272,7 @@ class _Exchange:
                 except Exception as exc:  # a caller's mechanism raises what it likes
                     raise await self._cancel(protocol, str(exc), timeout) from exc
                 reply = await protocol.ask(answer, timeout, "AUTH", MASK.encode())
-            return self._outcome(reply)
+            return self._outcome(reply, protocol.peer)
 
     async def _answer(self, reply: Reply) -> bytes:
         """Spell the response to a 334."""
@@ -307,20 +307,23 @@ class _Exchange:
         reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
         if reply.code < 400:
             raise SMTPProtocolError(
-                f"{reply.code} is not a valid reply to a cancelled AUTH"
+                f"{protocol.peer} answered a cancelled AUTH with {reply.code}, where "
+                "a refusal is due"
             )
         return self._refusal(reply, f"cancelled by the client: {why}")
 
-    def _outcome(self, reply: Reply) -> Reply:
-        """Judge the reply that ends the exchange."""
+    def _outcome(self, reply: Reply, peer: str) -> Reply:
+        """Judge the reply that ends the exchange; `peer` is the server, for errors."""
         if reply.code >= 400:
             raise self._refusal(reply)
         if reply.code != 235:
-            raise SMTPProtocolError(f"{reply.code} is not a valid reply to AUTH")
+            raise SMTPProtocolError(
+                f"{peer} answered AUTH with {reply.code}, where 235 means success"
+            )
         if not self._mechanism.done or self._deferred is not None:
             raise SMTPProtocolError(
-                f"the server says 235 before {self._mechanism.name} is done: it has "
-                "not proved itself"
+                f"{peer} says 235 before {self._mechanism.name} is done: it has not "
+                "proved itself"
             )
         return reply._replace(message=self.redact(reply.message))
 
