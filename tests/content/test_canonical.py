@@ -26,7 +26,7 @@ from smtplibaio import (
     SMTPCommandNotSupportedError,
     SMTPException,
 )
-from smtplibaio.content.canonical import BLOCK, Canonicaliser
+from smtplibaio.content.canonical import BLOCK, Canonicaliser, is_plain
 from smtplibaio.content.forms import (
     Content,
 )
@@ -368,3 +368,44 @@ def test_the_first_of_all_faults_counts_wherever_the_cuts_are(
     whole = seven_bit([message])
     assert seven_bit(cut(message, places)) == whole
     assert seven_bit(cut(message, range(len(message)))) == whole
+
+
+# What needs no change
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (b"a: b\r\n\r\nhi\r\n", True),
+        (b"\r\n", True),
+        (b"", False),
+        (b"no line end", False),
+        (b"a\nb\r\n", False),
+        (b"a\rb\r\n", False),
+        (b"\0\r\n", False),
+        (b"x" * 998 + b"\r\n", True),
+        (b"x" * 999 + b"\r\n", False),
+    ],
+)
+def test_plain_is_what_is_sent_as_it_stands(octets: bytes, *, expected: bool) -> None:
+    assert is_plain(octets) is expected
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([b"a: b\r\n", b"\r\nhi\r\n"], False),
+        ([b"a: b\r", b"\n\r\nhi\r\n"], False),
+        ([b"a: b\r\n", b"\r\nhi\n"], True),
+        ([b"\r\nhi\r\n", b"there\r"], True),
+        ([b"\r\nhi"], True),
+        ([], False),
+    ],
+)
+def test_content_has_changed_where_a_line_end_was_put_right(
+    chunks: list[bytes], *, expected: bool
+) -> None:
+    canonicaliser = Canonicaliser()
+    out = b"".join(map(canonicaliser.feed, chunks)) + canonicaliser.finish()
+    assert canonicaliser.has_changed is expected
+    assert (out != b"".join(chunks)) is expected

@@ -22,6 +22,7 @@ from smtplibaio.grammar.addresses import (
     forward_path,
     needs_smtputf8,
     reverse_path,
+    to_a_labels,
 )
 
 many = settings(deadline=None, max_examples=300)
@@ -303,6 +304,7 @@ def test_what_is_no_text_is_refused(value: object) -> None:
     ("address", "why"),
     [
         ("jos\u00e9", "is not of the form local-part@domain: pass one address, as 'u"),
+        ("@b.example", "is not of the form local-part@domain: pass one address, as"),
         ("Name <a@b> x", "angle bracket: pass one address, as 'user@host.example' or"),
         ("Name <>", "has no mailbox in its angle brackets"),
         ("a@b <c@d>", "not valid: pass one address"),
@@ -344,6 +346,38 @@ def test_the_null_reverse_path_is_a_sender_and_no_recipient(sender: object) -> N
     assert commands.mail(reverse_path(sender)) == b"MAIL FROM:<>\r\n"
     with pytest.raises(SMTPArgumentError):
         forward_path(sender)
+
+
+@pytest.mark.parametrize("sender", ["\n", "\r\n", "\t", "\x0c", "<>\r\n", "\u2003"])
+def test_no_blank_but_a_space_is_the_null_reverse_path(sender: str) -> None:
+    with pytest.raises(SMTPArgumentError, match="the sender"):
+        reverse_path(sender)
+
+
+@pytest.mark.parametrize("sender", ["X", "x", "XX"])
+def test_a_letter_alone_is_a_sender(sender: str) -> None:
+    assert reverse_path(sender) == sender
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("a <>", "the recipient 'a <>' has no mailbox in its angle brackets"),
+        ("a@[1]", "the recipient 'a@[1]' has an address literal that is not valid"),
+    ],
+)
+def test_an_error_names_the_address_and_its_fault(address: str, text: str) -> None:
+    with pytest.raises(SMTPArgumentError) as caught:
+        forward_path(address)
+    assert str(caught.value) == text
+
+
+def test_the_error_for_a_domain_has_the_reason_of_idna() -> None:
+    with pytest.raises(SMTPArgumentError) as caught:
+        to_a_labels("-\u00e9")
+    assert str(caught.value) == (
+        r"IDNA refuses the domain '-\xe9': Label must not start or end with a hyphen"
+    )
 
 
 @pytest.mark.parametrize("name", ["Postmaster", "postmaster", "POSTMASTER"])

@@ -560,6 +560,15 @@ def test_only_mail_rcpt_and_rset_may_stand_anywhere(
     assert commands.ends_group(line) is ends
 
 
+def test_the_error_for_a_parameter_tells_its_form() -> None:
+    with pytest.raises(SMTPArgumentError) as caught:
+        commands.parameters(["SIZE=1 0"], "MAIL's parameters")
+    assert str(caught.value) == (
+        "MAIL's parameters has 'SIZE=1 0', which is not of the form KEYWORD or "
+        "KEYWORD=value without spaces and control characters"
+    )
+
+
 @pytest.mark.parametrize("options", [5, None, 1.5, object()], ids=ascii)
 def test_parameters_are_a_list(options: Any) -> None:
     with pytest.raises(

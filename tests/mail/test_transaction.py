@@ -704,6 +704,25 @@ def test_a_lost_mail_tells_whether_mail_was_answered(
     assert ("pipelining=False" in str(exc)) is is_hinted
 
 
+@pytest.mark.parametrize(
+    ("mode", "said", "end", "expected"),
+    [
+        ("grouped", "250 250 250 354 |", "421", True),
+        ("whole", "250 250 250 |", "421", True),
+        ("whole", "250 250 |", "421", False),
+        ("grouped", "250 250 250 354 /", "421", False),
+        ("grouped", "250 250", "lost", False),
+    ],
+)
+def test_a_farewell_is_the_answer_to_the_content_where_only_that_was_owed(
+    mode: str, said: str, end: str, *, expected: bool
+) -> None:
+    """421 behind all other replies is a refusal of the content; before, of nothing."""
+    exc = outcome(played(mode, said), end)
+    assert isinstance(exc, SMTPConnectionLostError)
+    assert exc.is_content_refused is expected
+
+
 def test_a_lost_mail_names_who_was_refused_before() -> None:
     """H01: one refusal of two decides nothing, and is told all the same."""
     exc = outcome(played("grouped", "250 550"), "lost")

@@ -82,11 +82,12 @@ class Canonicaliser:
 
     def finish(self) -> bytes:
         """Convert what is left, and end the last line with CRLF if it lacks one."""
-        out = self._convert(self._held) if self._held else b""
-        if self._column:
-            self.has_changed = True
-            out += b"\r\n"
-        return out
+        if self._held:
+            return self._convert(self._held)  # a CR alone is a line end
+        if not self._column:
+            return b""
+        self.has_changed = True
+        return b"\r\n"
 
     def _convert(self, chunk: bytes) -> bytes:
         is_canonical = _is_canonical(chunk)

@@ -160,8 +160,7 @@ def _mailbox(given: object, what: str) -> str:
 def _without_name(text: str, what: str) -> str:
     """Return the text that should be a mailbox: in angle brackets, or all of it."""
     bare = text.strip(" ")
-    name = re.match(_DISPLAY_NAME, bare)
-    rest = bare[name.end() :] if name else bare
+    rest = re.sub(_DISPLAY_NAME, "", bare, count=1)
     if not rest.startswith("<"):
         return bare
     if rest == "<>":
@@ -176,7 +175,7 @@ def _bare_mailbox(text: str, mailbox: str, what: str) -> str:
     if not at and mailbox.isascii() and re.fullmatch(_DOT_STRING, mailbox):
         return mailbox
     _check_characters(what, text, mailbox)
-    if not at or not local_part:
+    if not local_part:
         raise _fault(
             what, text, f"is not of the form local-part@domain: {_ONE_ADDRESS}"
         )

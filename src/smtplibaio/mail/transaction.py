@@ -336,8 +336,8 @@ class Transaction:
         """
         replies, plan = self.replies, self.plan
         reply: Reply | None = replies[-1]
-        is_judged = self._is_judged or not self._says_data
-        is_plain = is_judged and self.odd == self._says_data and not plan.is_lmtp
+        # Content leaves behind a 354 only, so that is the odd one where DATA was said.
+        is_plain = self.odd == self._says_data and not plan.is_lmtp
         if is_plain and replies[-1][0] != 221:
             at = self._rcpts_at
             rcpts = replies[at : at + len(plan.rcpts)]
