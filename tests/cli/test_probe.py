@@ -26,10 +26,10 @@ from cryptography.x509.oid import NameOID
 from smtplibaio.cli import main, probing
 from smtplibaio.cli.certificates import _certificate_of
 from smtplibaio.cli.findings import Findings
+from smtplibaio.cli.mistakes import mistakes_of
 from smtplibaio.cli.probe import page_of
 from smtplibaio.cli.probing import probe
 from smtplibaio.cli.target import Target
-from smtplibaio.cli.verdicts import verdicts_of
 from smtplibaio.testing import SMTPServer
 
 NOW = datetime.now(UTC)
@@ -66,7 +66,7 @@ async def probed(url: str, password: str = "") -> Findings:
 
 
 def codes(found: Findings) -> list[str]:
-    return [verdict.code for verdict in verdicts_of(found, NOW)]
+    return [mistake.code for mistake in mistakes_of(found, NOW)]
 
 
 async def test_a_server_without_mistakes_has_none(server_tls: ssl.SSLContext) -> None:
@@ -561,9 +561,9 @@ def test_a_terminal_wants_colours_unless_it_says_otherwise(
         assert ("\x1b[31m!" in capsys.readouterr().out) is is_coloured
 
 
-def test_the_verdict_has_colours_where_they_are_wanted() -> None:
+def test_the_page_has_colours_where_they_are_wanted() -> None:
     found = Findings("smtp://mx.example:25", "mx.example", failure="no\x1b[2J")
-    page = [*page_of(found, verdicts_of(found, NOW), NOW, is_coloured=True)]
+    page = [*page_of(found, mistakes_of(found, NOW), NOW, is_coloured=True)]
     assert page[-1] == "\x1b[31m!\x1b[m no\\x1b[2J"
     page = [*page_of(found, [], NOW, is_coloured=True)]
     assert page[-1] == "\x1b[32mNo mistakes were found.\x1b[m"

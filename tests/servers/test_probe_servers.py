@@ -17,10 +17,10 @@ from real_servers import PASSWORD, USERNAME
 
 from smtplibaio.cli import probing
 from smtplibaio.cli.findings import Findings
+from smtplibaio.cli.mistakes import mistakes_of
 from smtplibaio.cli.probe import page_of
 from smtplibaio.cli.probing import probe
 from smtplibaio.cli.target import Target
-from smtplibaio.cli.verdicts import verdicts_of
 
 pytestmark = pytest.mark.skipif(
     real_servers.missing() != "", reason=real_servers.missing()
@@ -130,9 +130,9 @@ async def test_each_planted_mistake_is_found_and_nothing_else(
         # To Dovecot a client at the server's own address is as safe as within TLS.
         source = "source_address=127.0.0.2"
         found = await probed(f"smtp://localhost:{port}?{source}")
-    verdicts = verdicts_of(found, NOW)
-    print("\n".join(page_of(found, verdicts, NOW, is_coloured=False)))
-    assert [verdict.code for verdict in verdicts] == ([mistake] if mistake else [])
+    mistakes = mistakes_of(found, NOW)
+    print("\n".join(page_of(found, mistakes, NOW, is_coloured=False)))
+    assert [m.code for m in mistakes] == ([mistake] if mistake else [])
     assert found.pipelining == "works"
     assert found.extensions.auth
 
@@ -145,4 +145,4 @@ async def test_credentials_are_tried(
 ) -> None:
     with run_postfix(home, authority, "") as port:
         found = await probed(f"smtp://{LOGIN}localhost:{port}", password)
-    assert [verdict.code for verdict in verdicts_of(found, NOW)] == wanted
+    assert [m.code for m in mistakes_of(found, NOW)] == wanted

@@ -16,10 +16,10 @@ from ..exceptions import SMTPArgumentError, one_line, printable
 from ..grammar.extensions import Extensions
 from .display import size_of
 from .findings import Certificate, Findings
+from .mistakes import Mistake, days_of, mistakes_of
 from .probing import probe
 from .reports import ExitStatus
 from .target import URL_HELP, Target
-from .verdicts import Verdict, days_of, verdicts_of
 
 __all__ = ["add_probe", "json_of", "page_of"]
 
@@ -71,18 +71,18 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.fail(str(exc))
     found = asyncio.run(probe(target))
     now = datetime.now(UTC)
-    verdicts = verdicts_of(found, now)
+    mistakes = mistakes_of(found, now)
     if arguments.json:
-        print(json.dumps(json_of(found, verdicts), indent=2))
+        print(json.dumps(json_of(found, mistakes), indent=2))
     else:
-        print("\n".join(page_of(found, verdicts, now, is_coloured=_has_colours())))
-    return _status_of(found, verdicts)
+        print("\n".join(page_of(found, mistakes, now, is_coloured=_has_colours())))
+    return _status_of(found, mistakes)
 
 
-def _status_of(found: Findings, verdicts: list[Verdict]) -> ExitStatus:
+def _status_of(found: Findings, mistakes: list[Mistake]) -> ExitStatus:
     if found.greeting is None:
         return ExitStatus.TRANSIENT
-    return ExitStatus.REFUSED if verdicts else ExitStatus.OK
+    return ExitStatus.REFUSED if mistakes else ExitStatus.OK
 
 
 def _has_colours() -> bool:
@@ -91,8 +91,8 @@ def _has_colours() -> bool:
     return sys.stdout.isatty() and not is_dumb and not os.environ.get("NO_COLOR")
 
 
-def json_of(found: Findings, verdicts: Iterable[Verdict]) -> dict[str, object]:
-    """Turn findings and verdicts into values for JSON."""
+def json_of(found: Findings, mistakes: Iterable[Mistake]) -> dict[str, object]:
+    """Turn findings and mistakes into values for JSON."""
 
     def announced(extensions: Extensions | None) -> dict[str, list[str]] | None:
         if extensions is None:
@@ -132,20 +132,20 @@ def json_of(found: Findings, verdicts: Iterable[Verdict]) -> dict[str, object]:
         "login": found.login,
         "seconds": {step: round(time, 4) for step, time in found.times.items()},
         "failure": found.failure,
-        "mistakes": [verdict._asdict() for verdict in verdicts],
+        "mistakes": [mistake._asdict() for mistake in mistakes],
     }
 
 
 def page_of(
-    found: Findings, verdicts: list[Verdict], now: datetime, *, is_coloured: bool
+    found: Findings, mistakes: list[Mistake], now: datetime, *, is_coloured: bool
 ) -> Iterator[str]:
     """Make the lines of a page for people, 79 columns wide.
 
     Args:
         found: The findings.
-        verdicts: The mistakes.
+        mistakes: The mistakes.
         now: The time, from which the days are counted that a certificate has left.
-        is_coloured: Whether the verdicts have colours.
+        is_coloured: Whether the mistakes have colours.
     """
     rows = [
         ("server", found.url),
@@ -166,10 +166,10 @@ def page_of(
             yield from _row(name, printable(text))
     yield ""
     red, green, plain = ("\x1b[31m", "\x1b[32m", "\x1b[m") if is_coloured else [""] * 3
-    if not verdicts:
+    if not mistakes:
         yield f"{green}No mistakes were found.{plain}"
-    for verdict in verdicts:
-        lines = wrap(printable(verdict.text), _RIGHT - 2)
+    for mistake in mistakes:
+        lines = wrap(printable(mistake.text), _RIGHT - 2)
         yield f"{red}!{plain} {lines[0]}"
         yield from (f"  {line}" for line in lines[1:])
 

@@ -9,7 +9,7 @@ import pytest
 
 from smtplibaio import Extensions, Reply
 from smtplibaio.cli.findings import Certificate, Findings
-from smtplibaio.cli.verdicts import days_of, verdicts_of
+from smtplibaio.cli.mistakes import days_of, mistakes_of
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -44,10 +44,10 @@ def valid(begin: timedelta, end: timedelta) -> dict[str, object]:
 
 
 def codes(found: Findings) -> list[str]:
-    return [verdict.code for verdict in verdicts_of(found, NOW)]
+    return [mistake.code for mistake in mistakes_of(found, NOW)]
 
 
-def test_a_server_without_a_mistake_has_no_verdict() -> None:
+def test_a_server_without_a_mistake_has_none() -> None:
     assert codes(FINE) == []
 
 
@@ -107,9 +107,9 @@ def test_each_mistake_is_found_and_nothing_else(
     changes: dict[str, object], code: str, text: str
 ) -> None:
     found = replace(FINE, **changes)
-    (verdict,) = verdicts_of(found, NOW)
-    assert verdict.code == code
-    assert text in verdict.text
+    (mistake,) = mistakes_of(found, NOW)
+    assert mistake.code == code
+    assert text in mistake.text
 
 
 @pytest.mark.parametrize(
