@@ -1,4 +1,4 @@
-"""What the transaction of a pipeline was answered: whether its content may leave.
+"""The replies to the commands of one transaction of a pipeline: may its content leave?
 
 Rules:
 
@@ -17,12 +17,12 @@ from ..mail.verdicts import is_ok
 from ..wire.replyqueue import ReplyFuture
 from .session import Open
 
-__all__ = ["Verdicts"]
+__all__ = ["Answers"]
 
 
 @dataclass(slots=True)
-class Verdicts:
-    """What a transaction was answered, for its content.
+class Answers:
+    """The replies to the commands of one transaction, which decide about its content.
 
     Attributes:
         begun: The transaction that was begun before the pipeline; None for one that
@@ -32,8 +32,8 @@ class Verdicts:
         body: What BODY says of the content, where it was given.
         reset: The reply to the RSET in front of MAIL, where there is one.
         mail: The reply to MAIL.
-        rcpts: Those to RCPT.
-        chunks: Those to BDAT.
+        rcpts: The replies to RCPT.
+        chunks: The replies to BDAT.
         has_chunks: Whether a chunk was given.
         size: The octets of the chunks.
         is_withdrawn: Whether a chunk was withdrawn, so that none may follow.
@@ -67,10 +67,10 @@ class Verdicts:
     def refusal(self) -> Reply | None:
         """Return the reply for which no content may leave, if there is one."""
         for future in (self.reset, self.mail, *self.chunks):
-            reply = None if future is None else _answer(future)
+            reply = None if future is None else _reply_in(future)
             if reply is not None and not is_ok(reply):
                 return reply
-        replies = [_answer(rcpt) for rcpt in self.rcpts if not rcpt.cancelled()]
+        replies = [_reply_in(rcpt) for rcpt in self.rcpts if not rcpt.cancelled()]
         is_decided = bool(replies) and None not in replies and not self.accepted
         return replies[0] if is_decided else None
 
@@ -82,7 +82,7 @@ class Verdicts:
         return has_mail and has_reset and not self.accepted
 
 
-def _answer(reply: ReplyFuture) -> Reply | None:
+def _reply_in(reply: ReplyFuture) -> Reply | None:
     """Return a reply; None where none came, or the command was withdrawn."""
     if not reply.done() or reply.cancelled() or reply.exception() is not None:
         return None
@@ -90,5 +90,5 @@ def _answer(reply: ReplyFuture) -> Reply | None:
 
 
 def _is_accepted(future: ReplyFuture) -> bool:
-    reply = _answer(future)
+    reply = _reply_in(future)
     return reply is not None and is_ok(reply)

@@ -39,7 +39,7 @@ from ..mail.terms import Body, Plan
 from ..mail.transaction import Transaction
 from ..mail.verdicts import check_data, is_ok
 from ..wire.replyqueue import ReplyFuture, Waiter
-from .answers import Verdicts
+from .answers import Answers
 from .content_writer import ContentWriter
 from .session import Session
 
@@ -55,13 +55,13 @@ class Command:
         future: The caller's, who may cancel it.
         reply: The one that the protocol resolves, where the reply must be known
             whatever the caller does; else the same as `future`.
-        verdicts: Of the transaction that MAIL begins; None for other commands.
+        answers: Of the transaction that MAIL begins; None for other commands.
     """
 
     line: bytes
     future: ReplyFuture
     reply: ReplyFuture
-    verdicts: Verdicts | None = None
+    answers: Answers | None = None
 
 
 @dataclass(slots=True)
@@ -71,17 +71,17 @@ class DataContent:
     body: Body
     future: ReplyFuture
     data: ReplyFuture
-    verdicts: Verdicts
+    answers: Answers
 
 
 @dataclass(slots=True)
 class DataChunk:
-    """A BDAT with its octets, which waits for the verdicts."""
+    """A BDAT with its octets, which waits for the answers."""
 
     octets: bytes
     is_last: bool
     future: ReplyFuture
-    verdicts: Verdicts
+    answers: Answers
 
 
 class Outbox:
@@ -169,10 +169,10 @@ class Outbox:
                 item.reply.cancel()
                 continue
             verb = commands.verb_of(item.line)
-            if item.verdicts is not None and is_reset_due(
+            if item.answers is not None and is_reset_due(
                 is_begun=self.in_transaction, is_kept=self._must_reset
             ):
-                self._say_reset(item.verdicts)
+                self._say_reset(item.answers)
                 if not self._is_grouped or self._is_reset_alone:
                     # The RSET is a group of its own; this MAIL is the next.
                     self._is_reset_alone = False
@@ -192,11 +192,11 @@ class Outbox:
         waiter = Waiter(reply, self._timeouts.reply, verb)
         self._protocol.say(line, waiter, line)
 
-    def _say_reset(self, verdicts: Verdicts) -> None:
+    def _say_reset(self, answers: Answers) -> None:
         self._must_reset = self.in_transaction = False
         self._session.transfer.must_reset = False
         reset: ReplyFuture = asyncio.get_running_loop().create_future()
-        verdicts.reset = reset
+        answers.reset = reset
         is_behind = self._is_behind or (self._has_left and not self._is_reset_alone)
         reset.add_done_callback(self._reset_behind if is_behind else self._reset_alone)
         self._say(commands.RSET, reset, "RSET")
@@ -245,15 +245,15 @@ class Outbox:
             self._must_reset = True  # the server may keep the transaction
             return data
         check_data(data)
-        refusal = item.verdicts.refusal()
-        if refusal is not None or not item.verdicts.has_begun:
+        refusal = item.answers.refusal()
+        if refusal is not None or not item.answers.has_begun:
             return await self._withhold(item, refusal)
         if item.future.cancelled():
             error = SMTPConnectionLostError("the content was withdrawn after the 354")
             self._protocol.end(error)
             raise error
         self._in_content = True
-        plan = self._plan(item.body, item.verdicts)
+        plan = self._plan(item.body, item.answers)
         transaction = self._ending = Transaction(plan, self._timeouts)
         try:
             await self._session.transfer.result_of(transaction, self._say_behind)
@@ -267,7 +267,7 @@ class Outbox:
 
     async def _withhold(self, item: DataContent, refusal: Reply | None) -> Reply:
         """Keep content back for which the server has no transaction of its own."""
-        if refusal is None or not item.verdicts.is_lone_dot_safe:
+        if refusal is None or not item.answers.is_lone_dot_safe:
             # A dot would be a mail, to the recipients of another one.
             error = SMTPProtocolError("a 354 to DATA, but no content may follow it")
             self._protocol.end(error)
@@ -280,13 +280,13 @@ class Outbox:
         self.in_transaction = False
         return refusal
 
-    def _plan(self, body: Body, verdicts: Verdicts) -> Plan:
+    def _plan(self, body: Body, answers: Answers) -> Plan:
         return Plan(
             body,
             is_grouped=self._is_grouped,
             says_data=False,
             is_lmtp=self._session.settings.is_lmtp,
-            accepted=verdicts.accepted,
+            accepted=answers.accepted,
         )
 
     def _say_behind(self) -> None:
@@ -296,20 +296,20 @@ class Outbox:
             self._say_group()
 
     async def _send_chunk(self, item: DataChunk) -> Reply | None:
-        verdicts = item.verdicts
-        if not verdicts.chunks:
+        answers = item.answers
+        if not answers.chunks:
             await self._protocol.settled()
             self._protocol.check()
-        is_withdrawn = verdicts.is_withdrawn or not verdicts.has_begun
+        is_withdrawn = answers.is_withdrawn or not answers.has_begun
         if item.future.cancelled() or is_withdrawn:
-            verdicts.is_withdrawn = True
+            answers.is_withdrawn = True
             item.future.cancel()
             return None
-        if (refusal := verdicts.refusal()) is not None:
+        if (refusal := answers.refusal()) is not None:
             return refusal
         content = Content(item.octets, is_binary=True)  # as it is, whatever it is
         body = Body(content, is_chunked=True, is_last=item.is_last)
-        transaction = Transaction(self._plan(body, verdicts), self._timeouts)
+        transaction = Transaction(self._plan(body, answers), self._timeouts)
         if not item.is_last:
             await self._send_middle(item, transaction)
             return None
@@ -318,7 +318,7 @@ class Outbox:
             await self._session.transfer.result_of(transaction)
         self._ending = None
         reply = transaction.replies[-1]
-        if is_ok(reply) and verdicts.refusal() is not None:
+        if is_ok(reply) and answers.refusal() is not None:
             error = SMTPProtocolError(f"{reply.code} after a refused chunk")
             self._protocol.end(error)
             raise SMTPDeliveryUnknownError(
@@ -331,7 +331,7 @@ class Outbox:
     async def _send_middle(self, item: DataChunk, transaction: Transaction) -> None:
         """Send a chunk that is not the last, and let its reply come when it comes."""
         reply: ReplyFuture = asyncio.get_running_loop().create_future()
-        item.verdicts.chunks.append(reply)
+        item.answers.chunks.append(reply)
         pass_on(reply, item.future)
         writer = ContentWriter(self._protocol, transaction, self._timeouts)
         try:
@@ -360,7 +360,7 @@ def _is_refused(item: Command | DataContent | DataChunk) -> bool:
 
     What the server has said counts for more than the end of the connection behind it.
     """
-    refusal = None if isinstance(item, Command) else item.verdicts.refusal()
+    refusal = None if isinstance(item, Command) else item.answers.refusal()
     if refusal is not None and not item.future.done():
         item.future.set_result(refusal)
     return refusal is not None

@@ -25,7 +25,7 @@ from ..grammar.addresses import forward_path, reverse_path
 from ..grammar.extensions import require
 from ..mail.envelope import body_of
 from ..wire.replyqueue import ReplyFuture
-from .answers import Verdicts
+from .answers import Answers
 from .outbox import Command, DataChunk, DataContent, Outbox, pass_on
 from .session import Open, Session
 
@@ -52,14 +52,14 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
         self._data: ReplyFuture | None = None  # of a DATA without its content as yet
-        self._of_data: Verdicts | None = None  # of the transaction that it belongs to
-        self._verdicts: Verdicts | None = None
+        self._of_data: Answers | None = None  # of the transaction that it belongs to
+        self._answers: Answers | None = None
         if session.open is not None:
             # Chunks of an earlier pipeline cannot be continued: what was held of them
             # is gone with it.
-            self._verdicts = self._new_verdicts(session.open.body, session.open)
-            self._verdicts.is_withdrawn = session.open.has_chunks
-            self._verdicts.has_chunks = session.open.has_chunks
+            self._answers = self._new_answers(session.open.body, session.open)
+            self._answers.is_withdrawn = session.open.has_chunks
+            self._answers.has_chunks = session.open.has_chunks
 
     @property
     def in_transaction(self) -> bool:
@@ -81,9 +81,9 @@ class Pipeline:
         """
         checked = commands.parameters(options, "options")
         line = self._terms.mail(reverse_path(sender), checked)
-        verdicts = self._new_verdicts(body_of(checked))
-        future, verdicts.mail = self._say_and_keep(line, verdicts)
-        self._verdicts = verdicts
+        answers = self._new_answers(body_of(checked))
+        future, answers.mail = self._say_and_keep(line, answers)
+        self._answers = answers
         return future
 
     def rcpt(self, recipient: object, options: Iterable[str] = ()) -> ReplyFuture:
@@ -96,8 +96,8 @@ class Pipeline:
         checked = commands.parameters(options, "options")
         line = self._terms.rcpt(forward_path(recipient), checked)
         future, reply = self._say_and_keep(line)
-        if self._verdicts is not None:
-            self._verdicts.rcpts.append(reply)
+        if self._answers is not None:
+            self._answers.rcpts.append(reply)
         return future
 
     def data(self) -> ReplyFuture:
@@ -107,16 +107,14 @@ class Pipeline:
             SMTPArgumentError: The transaction has BDAT, or MAIL has announced
                 BINARYMIME, whose content cannot follow DATA (RFC 3030 2 and 3).
         """
-        verdicts = self._verdicts
-        if verdicts is not None and (
-            verdicts.has_chunks or verdicts.body == "BINARYMIME"
-        ):
+        answers = self._answers
+        if answers is not None and (answers.has_chunks or answers.body == "BINARYMIME"):
             raise SMTPArgumentError(
                 "after BODY=BINARYMIME or bdat(), send the content with bdat()"
             )
         future, self._data = self._say_and_keep(commands.DATA)
-        self._of_data = verdicts or self._new_verdicts(None)
-        self._verdicts = None
+        self._of_data = answers or self._new_answers(None)
+        self._answers = None
         return future
 
     def content(self, message: Message) -> ReplyFuture:
@@ -159,31 +157,31 @@ class Pipeline:
         """
         self._check_open()
         require("CHUNKING", self._terms.extensions, "BDAT belongs to it")
-        verdicts = self._verdicts
-        if verdicts is None or (verdicts.begun is None and not verdicts.rcpts):
+        answers = self._answers
+        if answers is None or (answers.begun is None and not answers.rcpts):
             raise SMTPArgumentError("call mail() and rcpt() before bdat()")
-        if verdicts.is_withdrawn:
+        if answers.is_withdrawn:
             raise SMTPArgumentError("the content cannot be continued: call rset()")
         octets, canonicaliser = octets_of(chunk), None
-        if verdicts.canonicaliser is not None:
-            canonicaliser = copy(verdicts.canonicaliser)  # a bad chunk leaves no trace
+        if answers.canonicaliser is not None:
+            canonicaliser = copy(answers.canonicaliser)  # a bad chunk leaves no trace
             octets = canonicaliser.feed(octets)
             if last:
                 octets += canonicaliser.finish()
-        self._terms.check_size(verdicts.size + len(octets))
-        verdicts.canonicaliser = canonicaliser
-        verdicts.size += len(octets)
-        verdicts.has_chunks = True
+        self._terms.check_size(answers.size + len(octets))
+        answers.canonicaliser = canonicaliser
+        answers.size += len(octets)
+        answers.has_chunks = True
         future: ReplyFuture = self._loop.create_future()
-        self._outbox.put(DataChunk(octets, last, future, verdicts))
+        self._outbox.put(DataChunk(octets, last, future, answers))
         if last:
-            self._verdicts = None
+            self._answers = None
         return future
 
     def rset(self) -> ReplyFuture:
         """Say RSET (RFC 5321 4.1.1.5)."""
         future = self._say(commands.RSET)
-        self._verdicts = None
+        self._answers = None
         return future
 
     def noop(self, text: str | None = None) -> ReplyFuture:
@@ -206,11 +204,11 @@ class Pipeline:
         """Say a command that has no method of its own."""
         return self._say(commands.other(verb, *arguments))
 
-    def _new_verdicts(self, body: str | None, begun: Open | None = None) -> Verdicts:
+    def _new_answers(self, body: str | None, begun: Open | None = None) -> Answers:
         canonicaliser = None
         if body != "BINARYMIME":
             canonicaliser = Canonicaliser(no_8bit=self._terms.no_8bit(body))
-        return Verdicts(begun, canonicaliser, body)
+        return Answers(begun, canonicaliser, body)
 
     def _say(self, line: bytes) -> ReplyFuture:
         self._check_open()
@@ -219,14 +217,14 @@ class Pipeline:
         return future
 
     def _say_and_keep(
-        self, line: bytes, verdicts: Verdicts | None = None
+        self, line: bytes, answers: Answers | None = None
     ) -> tuple[ReplyFuture, ReplyFuture]:
         """Say a command whose reply has to be known, whatever the caller cancels."""
         self._check_open()
         future: ReplyFuture = self._loop.create_future()
         reply: ReplyFuture = self._loop.create_future()
         pass_on(reply, future)
-        self._outbox.put(Command(line, future, reply, verdicts))
+        self._outbox.put(Command(line, future, reply, answers))
         return future, reply
 
     def _check_standing(self) -> None:
@@ -276,12 +274,12 @@ class Pipeline:
 
     def _left_open(self) -> Open | None:
         """The transaction that whoever uses the session next finds begun."""
-        verdicts = self._verdicts
+        answers = self._answers
         if not self._outbox.in_transaction:
             return None
-        if verdicts is None:
+        if answers is None:
             return Open()
-        return Open(verdicts.body, verdicts.has_chunks, verdicts.accepted)
+        return Open(answers.body, answers.has_chunks, answers.accepted)
 
     def _check_content_followed(self) -> None:
         if self._data is not None and _may_be_354(self._data):
