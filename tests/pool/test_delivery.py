@@ -214,7 +214,7 @@ def test_a_transient_failure_is_tried_again_so_many_times(error: SMTPException) 
 )
 def test_nothing_else_is_tried_again(error: Exception, status: str) -> None:
     one = delivery()
-    one.failed(error, is_free=True)
+    one.failed(error, is_session_at_fault=True)
     assert one.is_over
     assert one.status == status
     assert one.error is error
@@ -222,16 +222,16 @@ def test_nothing_else_is_tried_again(error: Exception, status: str) -> None:
 
 def test_a_session_of_no_use_costs_no_attempt_once_for_each_attempt() -> None:
     one = delivery(attempts=2)
-    one.failed(lost(), is_free=True)
+    one.failed(lost(), is_session_at_fault=True)
     assert one.is_replaced
     assert one.failure is None
     assert one.tries == 0
-    one.failed(lost(), is_free=True)
+    one.failed(lost(), is_session_at_fault=True)
     assert not one.is_replaced
     assert one.tries == 1
-    one.failed(lost(), is_free=True)
+    one.failed(lost(), is_session_at_fault=True)
     assert one.is_replaced
-    one.failed(lost(), is_free=True)
+    one.failed(lost(), is_session_at_fault=True)
     assert one.is_over
 
 
@@ -242,7 +242,7 @@ def test_content_that_was_begun_and_cannot_be_put_back_is_not_sent_again() -> No
     part = one.part(Limits(), set())
     assert part is not None
     next(part.message)  # type: ignore[arg-type]  # an iterator
-    one.failed(lost(), is_free=True)
+    one.failed(lost(), is_session_at_fault=True)
     assert one.is_over
 
 

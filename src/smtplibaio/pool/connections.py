@@ -179,10 +179,10 @@ class Connections:
     def mail_failed(self, member: Member, error: Exception) -> bool:
         """Tell the policy of a mail that failed; see `Policy.mail_failed`."""
         self.tally.failed(error)
-        is_free = self.policy.mail_failed(member, error, self.now())
+        is_session_at_fault = self.policy.mail_failed(member, error, self.now())
         if not member.stands:
             member.is_spent = True  # and what is behind this mail says nothing new
-        return is_free
+        return is_session_at_fault
 
     def release(self, member: Member) -> None:
         """Take a session back, or what is left of it."""

@@ -146,19 +146,24 @@ class Delivery:
                 del left[name]
         self.is_over = not left
 
-    def failed(self, error: Exception, *, is_free: bool = False) -> None:
+    def failed(self, error: Exception, *, is_session_at_fault: bool = False) -> None:
         """Take note that a transaction failed, or that there was no session for it.
 
         Args:
             error: Why.
-            is_free: Whether it was the session that was of no use, before MAIL.
+            is_session_at_fault: Whether the session failed before MAIL. This costs no
+                attempt, if it is the first time since the last attempt.
         """
         if (
             isinstance(error, SMTPException)
             and error.safe_to_retry
             and error.is_transient
         ):
-            if is_free and not self._was_replaced and self._content.rewind():
+            if (
+                is_session_at_fault
+                and not self._was_replaced
+                and self._content.rewind()
+            ):
                 self._was_replaced = True
                 self.failure = None
                 return

@@ -347,8 +347,8 @@ class SMTPPool:
             member.mails += 1
             result = await connections.transact(member, part)
         except Exception as exc:
-            is_free = connections.mail_failed(member, exc)
-            self._failed(delivery, exc, is_free=is_free)
+            is_session_at_fault = connections.mail_failed(member, exc)
+            self._failed(delivery, exc, is_session_at_fault=is_session_at_fault)
         else:
             connections.policy.mail_accepted(member)
             delivery.accepted(result)
@@ -356,9 +356,9 @@ class SMTPPool:
             connections.release(member)
 
     def _failed(
-        self, delivery: Delivery, error: Exception, *, is_free: bool = False
+        self, delivery: Delivery, error: Exception, *, is_session_at_fault: bool = False
     ) -> None:
-        delivery.failed(error, is_free=is_free)
+        delivery.failed(error, is_session_at_fault=is_session_at_fault)
         if not delivery.is_over:
             self._connections.tally.goes_on(is_replaced=delivery.is_replaced)
 

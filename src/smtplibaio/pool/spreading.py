@@ -240,9 +240,9 @@ class Spread:
                 finally:
                     run.leave()
         except SMTPException as exc:  # the session ended before the first mail
-            is_free = self._connections.mail_failed(member, exc)
+            is_session_at_fault = self._connections.mail_failed(member, exc)
             for delivery in self._stock.next_held(1):  # which would have been that
-                self._failed(delivery, exc, is_free=is_free)
+                self._failed(delivery, exc, is_session_at_fault=is_session_at_fault)
         finally:
             for delivery in begun:  # it may have left, so it is never sent again
                 lost = unknown_after("the run that it was in was broken off")
@@ -261,8 +261,8 @@ class Spread:
                 delivery.accepted(result)
                 self._go_on(delivery)
         except Exception as exc:
-            is_free = self._connections.mail_failed(member, exc)
-            self._failed(begun.popleft(), exc, is_free=is_free)
+            is_session_at_fault = self._connections.mail_failed(member, exc)
+            self._failed(begun.popleft(), exc, is_session_at_fault=is_session_at_fault)
         finally:
             self._connections.release(member)
 
@@ -293,8 +293,10 @@ class Spread:
 
     def _answered(self, member: Member, delivery: Delivery, outcome: Outcome) -> None:
         if outcome.error is not None:
-            is_free = self._connections.mail_failed(member, outcome.error)
-            self._failed(delivery, outcome.error, is_free=is_free)
+            is_session_at_fault = self._connections.mail_failed(member, outcome.error)
+            self._failed(
+                delivery, outcome.error, is_session_at_fault=is_session_at_fault
+            )
             return
         self._policy.mail_accepted(member)
         delivery.accepted(cast(SendResult, outcome.result))
@@ -304,9 +306,9 @@ class Spread:
             self._go_on(delivery)
 
     def _failed(
-        self, delivery: Delivery, error: Exception, *, is_free: bool = False
+        self, delivery: Delivery, error: Exception, *, is_session_at_fault: bool = False
     ) -> None:
-        delivery.failed(error, is_free=is_free)
+        delivery.failed(error, is_session_at_fault=is_session_at_fault)
         if not delivery.is_over and self._must_stop:
             delivery.end(error)
         if not delivery.is_over:
