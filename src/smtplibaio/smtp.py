@@ -443,13 +443,13 @@ class SMTP:
             SMTPArgumentError: A mail transaction has begun, or the session is
                 authenticated already, or a credential cannot be sent.
         """
-        from .client.credentials import auth, check_password
+        from .client.login import check_password, log_in_with_password
 
         if mechanisms is None:
             mechanisms = self._settings.mechanisms
         names = check_password(username, password, mechanisms)
         async with self._connection.turn() as session:
-            return await auth(session, username, password, names)
+            return await log_in_with_password(session, username, password, names)
 
     async def authenticate(self, mechanism: Mechanism) -> Reply:
         """Log in with a mechanism of `sasl`, or with one of your own.
@@ -463,10 +463,10 @@ class SMTP:
             SMTPArgumentError: A mail transaction has begun, or the session is
                 authenticated already.
         """
-        from .client.credentials import authenticate_with
+        from .client.login import log_in_with_mechanism
 
         async with self._connection.turn() as session:
-            return await authenticate_with(session, mechanism)
+            return await log_in_with_mechanism(session, mechanism)
 
     # One mail transaction, command by command
 
@@ -738,9 +738,9 @@ class SMTP:
             Exception: What the iterable `messages` raises, after every mail that was
                 sent has its outcome.
         """
-        from .client.outcomes import Course, Outcomes
+        from .client.outcomes import Outcomes, RunWithTurn
 
-        return Outcomes(Course(self._connection, messages, window))
+        return Outcomes(RunWithTurn(self._connection, messages, window))
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[Pipeline]:

@@ -25,7 +25,7 @@ from smtplibaio import (
     Timeouts,
     sasl,
 )
-from smtplibaio.client import credentials
+from smtplibaio.client import login
 from smtplibaio.testing import SMTPServer
 
 Call = Callable[[SMTP], Awaitable[Any]]
@@ -506,7 +506,7 @@ async def test_within_a_transaction_nobody_logs_in() -> None:
 async def test_a_password_does_not_cross_the_network_in_clear(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(credentials, "is_local", lambda *_, **__: False)
+    monkeypatch.setattr(login, "is_local", lambda *_, **__: False)
     async with client(f"""{ANNOUNCED}
         C: NOOP
         S: 250 ok
@@ -525,7 +525,7 @@ async def test_a_password_crosses_where_it_may(
     client_tls: ssl.SSLContext,
     encrypted: bool,
 ) -> None:
-    monkeypatch.setattr(credentials, "is_local", lambda *_, **__: False)
+    monkeypatch.setattr(login, "is_local", lambda *_, **__: False)
     options: dict[str, Any] = (
         {
             "make": SMTP_SSL,

@@ -211,7 +211,7 @@ class Connection:
 
     async def _introduced(self, context: ssl.SSLContext | None) -> Session:
         """Open a session, turn it to TLS and log in."""
-        from .credentials import log_in
+        from .login import log_in_as_configured
 
         settings = self._settings
         session = await self._greeted()
@@ -222,7 +222,7 @@ class Connection:
                 if settings.is_tls_required:
                     raise
         if settings.credentials is not None:
-            await log_in(session, settings.credentials)
+            await log_in_as_configured(session, settings.credentials)
         session.protocol.check()  # the server may have said more than it was asked
         return session
 

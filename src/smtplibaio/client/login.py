@@ -1,371 +1,196 @@
-"""The AUTH dialogue (RFC 4954): mechanisms' octets in base64 on lines, and back.
+"""Logging in, on a session: with what, by which mechanisms, and what may be shown.
+
+`log_in_as_configured` is for a client that was made with a username,
+`log_in_with_password` for `SMTP.auth`, `log_in_with_mechanism` for `SMTP.authenticate`.
+What is said for one mechanism is in `auth_dialogue`.
 
 Rules:
 
-1. An exchange ends in step, or the connection ends: where the client has no answer to
-   a challenge it sends "*", and the server has to refuse the whole.
-2. Success is 235 and a mechanism that is done.
-3. What was sent is cut out of the replies: servers echo lines that they do not like.
-4. A mechanism that shows a listener what it needs to log in only runs where there is
-   no listener.
-5. A password is judged once for each kind of proof (see `sasl.choice`); what is tried
-   after a refusal is in `_next_after`.
-6. A refusal that came is what the caller gets, whatever ends the connection after it.
+1. A password that whoever listens would see is sent only where nobody can: over TLS, on
+   loopback, on a Unix socket, or where the caller allows it.
+2. A mechanism that does not show the password, and has failed, may have been made to
+   fail by whoever stands in between. So what shows it after that takes a server that
+   has proved its name.
+3. AUTH comes neither within a mail transaction nor a second time (RFC 4954 4).
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
-from base64 import b64decode, b64encode
-from collections.abc import Container, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
-from ..events import MASK
 from ..exceptions import (
     SMTPArgumentError,
     SMTPAuthenticationError,
     SMTPCommandNotSupportedError,
     SMTPConnectionError,
-    SMTPException,
     SMTPLoginError,
-    SMTPProtocolError,
     SMTPTimeoutError,
-    SMTPTLSError,
 )
-from ..grammar import commands
 from ..grammar.replies import Reply
-from ..sasl.choice import kind_of
+from ..sasl.choice import (
+    BEARER_MECHANISMS,
+    PASSWORD_MECHANISMS,
+    bearer_candidates,
+    check_names,
+    password_candidates,
+)
 from ..sasl.mechanism import Mechanism
-from ..wire.protocol import SMTPProtocol
-from .config import Settings
+from ..wire.opening import is_local
+from ..wire.tls import is_verified
+from .auth_dialogue import (
+    check_cleartext,
+    no_auth,
+    nothing_in_common,
+    run_mechanism,
+    try_mechanisms,
+)
+from .config import Credentials, text_of
+from .session import Session
 
 __all__ = [
-    "authenticate",
-    "check_cleartext",
-    "login",
-    "no_auth",
-    "no_starttls",
-    "nothing_in_common",
+    "check_password",
+    "log_in_as_configured",
+    "log_in_with_mechanism",
+    "log_in_with_password",
 ]
 
-#: Challenges that are answered in one exchange. No mechanism has more than five.
-MAX_CHALLENGES = 20
 
-#: What 530 and 538 to AUTH mean in clear text (RFC 4954 6).
-_WANTS_TLS = """\
-the server wants TLS first: pass starttls='required', or use SMTP_SSL"""
-
-#: Characters of a secret that cannot be a part of a word by accident.
-_UNMISTAKABLE = 8
-
-
-async def login(
-    protocol: SMTPProtocol,
-    mechanisms: Sequence[Mechanism],
-    *,
-    may_show: bool,
-    may_fall_back: bool,
-    timeout: float | None,
-) -> Reply:
-    """Try mechanisms in turn, until the server takes one.
-
-    Args:
-        protocol: A connection that owes no reply.
-        mechanisms: The mechanisms to try, in this order; one at least.
-        may_show: Whether mechanisms that show the password may run.
-        may_fall_back: Whether they may run after one that does not show it has failed.
-        timeout: Seconds for each reply.
+def check_password(
+    username: str | bytes, password: str | bytes, mechanisms: Sequence[str] | None
+) -> list[str]:
+    """Check what a caller passed, and list the mechanisms that may be tried.
 
     Raises:
-        SMTPLoginError: None was taken; its `exceptions` say why.
+        SMTPArgumentError: A credential cannot be sent, or a name is not known.
     """
-    errors: list[SMTPException] = []
-    judged: set[str] = set()
-    has_hidden_failed = False
-    for mechanism in mechanisms:
-        kind = kind_of(mechanism.name)
-        if kind in judged:
-            continue
-        exchange = _Exchange(mechanism)
+    names = check_names(mechanisms, PASSWORD_MECHANISMS)
+    password_candidates(username, password, (), names)
+    return names
+
+
+async def log_in_as_configured(session: Session, credentials: Credentials) -> None:
+    """Log in with the password or the token that the client was made with.
+
+    Raises:
+        SMTPException: As `SMTP.connect`.
+    """
+    mechanisms = session.settings.mechanisms
+    username, token = credentials.username, credentials.token
+    if credentials.password is not None:
+        await log_in_with_password(session, username, credentials.password, mechanisms)
+        return
+    username = text_of(username)
+    if not callable(token):
+        await _log_in_with_token(session, username, str(token))
+        return
+    try:
+        await _log_in_with_token(session, username, await token(False))
+    except SMTPLoginError as exc:
+        is_over = session.protocol.cause is not None
+        if is_over or not any(map(_is_refused, exc.exceptions)):
+            raise
         try:
-            is_free = may_fall_back if has_hidden_failed else may_show
-            check_cleartext(mechanism, may_show=is_free)
-            return await exchange.run(protocol, timeout)
-        except SMTPTLSError as exc:
-            errors.append(exc)
-            judged.add(kind)
-        except SMTPAuthenticationError as exc:
-            errors.append(exc)
-            has_hidden_failed = has_hidden_failed or not exchange.is_plaintext
-            next_one = _next_after(exchange, exc.code)
-            if next_one == "nothing":
-                break
-            if next_one == "another kind":
-                judged.add(kind)
-        except (SMTPConnectionError, SMTPTimeoutError) as exc:
-            if not any(isinstance(e, SMTPAuthenticationError) for e in errors):
-                raise
-            raise SMTPLoginError(errors) from exc
-    raise SMTPLoginError(errors)
+            await _log_in_with_token(session, username, await token(True))
+        except (SMTPConnectionError, SMTPTimeoutError) as lost:
+            raise exc from lost  # what the server said counts for more
 
 
-def _next_after(
-    exchange: _Exchange, code: int
-) -> Literal["any", "another kind", "nothing"]:
-    """Say what may be tried after a refusal."""
-    if exchange.is_cancelled or code == 535:
-        return "another kind"
-    if code in (500, 502, 504):
-        return "any"  # the server knows no such mechanism, and has judged no password
-    if exchange.is_challenged and not exchange.is_plaintext and code in (454, 501):
-        # It has challenged, and has no use for the answer: servers offer digests that
-        # they cannot check.
-        return "another kind"
-    return "nothing"
-
-
-def nothing_in_common(
-    offered: Sequence[str],
-    usable: Sequence[str],
-    announced: Container[str],
-    *,
-    is_encrypted: bool,
-) -> SMTPLoginError:
-    """Make the error for a server that offers no mechanism that the client may use.
-
-    Args:
-        offered: The mechanisms that the server announced.
-        usable: Those that the client may use.
-        announced: What the server announced besides.
-        is_encrypted: Whether the connection is encrypted.
-    """
-    detail = (
-        f"it offers {' '.join(offered) or 'none at all'}; "
-        f"of use here would be {' '.join(usable)}"
-    )
-    if "STARTTLS" in announced and not is_encrypted:
-        detail += "; more may be offered after STARTTLS: pass starttls='required'"
-    error = SMTPCommandNotSupportedError("a usable AUTH mechanism", detail)
-    return SMTPLoginError([error])
-
-
-def no_auth(
-    announced: Container[str], *, is_encrypted: bool
-) -> SMTPCommandNotSupportedError:
-    """Make the error for a server that does not announce AUTH.
-
-    Args:
-        announced: What it does announce.
-        is_encrypted: Whether the connection is encrypted.
-    """
-    if "STARTTLS" in announced and not is_encrypted:
-        detail = "it may after STARTTLS, which it does: pass starttls='required'"
-    else:
-        detail = (
-            "it takes no login here; connect to the port for submission (587 with "
-            "starttls='required', or 465 with SMTP_SSL), or pass no username"
-        )
-    return SMTPCommandNotSupportedError("AUTH", detail)
-
-
-def no_starttls(settings: Settings, peer: str) -> SMTPCommandNotSupportedError:
-    """Make the error for a server that does not announce STARTTLS where it must.
-
-    Args:
-        settings: How the client is configured.
-        peer: The server, as errors name it.
-    """
-    detail = f"{peer} does not"
-    if settings.starttls == "opportunistic" and settings.credentials is not None:
-        detail += (
-            "; 'opportunistic' is 'required' where a password or a token would follow: "
-            "use SMTP_SSL if the server has port 465, or let them cross in clear text "
-            "with starttls='never' and allow_cleartext_auth=True"
-        )
-    elif settings.starttls == "required":
-        detail += (
-            "; use SMTP_SSL if the server has port 465, or leave starttls= out where "
-            "clear text will do"
-        )
-    return SMTPCommandNotSupportedError("STARTTLS", detail)
-
-
-def check_cleartext(mechanism: Mechanism, *, may_show: bool) -> None:
-    """Refuse a mechanism that would show a listener what it needs to log in.
-
-    Raises:
-        SMTPTLSError: It would.
-    """
-    if getattr(mechanism, "is_plaintext", True) and not may_show:
-        raise SMTPTLSError(
-            f"{mechanism.name} would send the password in a form that others on the "
-            "network can read: use SMTP_SSL or starttls='required', with a context "
-            "that verifies, or pass allow_cleartext_auth=True"
-        )
-
-
-async def authenticate(
-    protocol: SMTPProtocol, mechanism: Mechanism, timeout: float | None
+async def log_in_with_password(
+    session: Session,
+    username: str | bytes,
+    password: str | bytes,
+    mechanisms: Sequence[str] | None,
 ) -> Reply:
-    """Run one exchange.
-
-    Args:
-        protocol: A connection that owes no reply.
-        mechanism: A fresh one.
-        timeout: Seconds for each reply.
+    """Log in with a password.
 
     Raises:
-        SMTPAuthenticationError: The server refused, or sent a challenge that has no
-            answer; the session can go on.
-        SMTPArgumentError: A response is longer than a line may be; nothing was sent.
-        SMTPProtocolError: The server does not keep to the protocol.
+        SMTPException: As `SMTP.auth`.
     """
-    return await _Exchange(mechanism).run(protocol, timeout)
+    offered = await _offered(session)
+    tls = session.protocol.transport.get_extra_info("ssl_object")
+    candidates = password_candidates(username, password, offered, mechanisms, tls)
+    return await _log_in_with_one_of(
+        session, candidates, check_names(mechanisms, PASSWORD_MECHANISMS)
+    )
 
 
-class _Exchange:
-    """One exchange: its responses, and what they must not leave behind.
+async def log_in_with_mechanism(session: Session, mechanism: Mechanism) -> Reply:
+    """Log in with one mechanism.
 
-    Attributes:
-        is_plaintext: Whether a listener learns what it needs to log in.
-        is_challenged: Whether the server has taken up the mechanism.
-        is_cancelled: Whether the client has broken the exchange off.
+    Raises:
+        SMTPException: As `SMTP.authenticate`.
     """
+    if mechanism.name.upper() not in await _offered(session):
+        raise SMTPCommandNotSupportedError(f"AUTH {mechanism.name}")
+    check_cleartext(mechanism, may_show=_may_show(session))
+    reply = await run_mechanism(session.protocol, mechanism, session.timeouts.reply)
+    session.note_authenticated()
+    return reply
 
-    def __init__(self, mechanism: Mechanism) -> None:
-        self._mechanism = mechanism
-        self.is_plaintext = getattr(mechanism, "is_plaintext", True)
-        self.is_cancelled = False
-        self._is_encrypted = False
-        self._deferred: bytes | None = None  # waits for the server to ask
-        self._said: bytes | None = None  # may be asked for again
-        self._challenges = 0
-        secrets = getattr(mechanism, "secrets", ())
-        self._secrets = {_pattern_of(secret) for secret in secrets if secret}
 
-    @property
-    def is_challenged(self) -> bool:
-        return self._challenges > 0
+async def _log_in_with_token(session: Session, username: str, token: str) -> Reply:
+    offered, mechanisms = await _offered(session), session.settings.mechanisms
+    candidates = bearer_candidates(username, token, offered, mechanisms)
+    return await _log_in_with_one_of(
+        session, candidates, check_names(mechanisms, BEARER_MECHANISMS)
+    )
 
-    async def run(self, protocol: SMTPProtocol, timeout: float | None) -> Reply:
-        """Say AUTH and answer the challenges; see `authenticate`."""
-        self._is_encrypted = protocol.transport.get_extra_info("ssl_object") is not None
-        name = self._mechanism.name
-        initial = self._mechanism.start()
-        line = commands.auth(name, initial)
-        if initial is not None and len(line) > commands.MAX_LINE:
-            # RFC 4954 4 forbids an initial response that makes the line too long;
-            # without one, the server asks for it with an empty challenge.
-            line, self._deferred = commands.auth(name), initial
-        elif getattr(self._mechanism, "is_one_message", False):
-            self._said = initial
-        self._note(initial or b"")
-        shown = " ".join(["AUTH", name, *[MASK] * (line.count(b" ") - 1)])
-        with protocol.indivisible("AUTH"), protocol.narrator.redacting(self.redact):
-            reply = await protocol.ask(line, timeout, "AUTH", shown.encode())
-            while reply.code == 334:
-                try:
-                    answer = await self._answer(reply)
-                except SMTPProtocolError:
-                    raise
-                except Exception as exc:  # a caller's mechanism raises what it likes
-                    raise await self._cancel(protocol, str(exc), timeout) from exc
-                reply = await protocol.ask(answer, timeout, "AUTH", MASK.encode())
-            return self._outcome(reply, protocol.peer)
 
-    async def _answer(self, reply: Reply) -> bytes:
-        """Spell the response to a 334."""
-        self._challenges += 1
-        if self._challenges > MAX_CHALLENGES:
-            raise SMTPArgumentError(f"more than {MAX_CHALLENGES} challenges")
-        challenge = b""
-        if not getattr(self._mechanism, "ignores_challenges", False):
-            challenge = b64decode(reply.message, validate=True)
-        if self._deferred is not None:
-            response, self._deferred = self._deferred, None
-        elif self._said is not None and not challenge:
-            # Some servers pass over an initial response.
-            response, self._said = self._said, None
-        elif getattr(self._mechanism, "is_slow", False):
-            response = await asyncio.to_thread(self._mechanism.next, challenge)
-        else:
-            response = self._mechanism.next(challenge)
-        self._note(response)
-        return commands.continuation(response)
-
-    async def _cancel(
-        self, protocol: SMTPProtocol, why: str, timeout: float | None
-    ) -> SMTPAuthenticationError:
-        """Cancel the exchange, and give the error that says why.
-
-        RFC 4954 4: 'If the client wishes to cancel the authentication exchange, it
-        issues a line with a single "*"', and the server "MUST reject the AUTH command
-        by sending a 501 reply".
-        """
-        self.is_cancelled = True
-        reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
-        if reply.code < 400:
-            raise SMTPProtocolError(
-                f"{protocol.peer} answered a cancelled AUTH with {reply.code}, where "
-                "a refusal is due"
-            )
-        return self._refusal(reply, f"cancelled by the client: {why}")
-
-    def _outcome(self, reply: Reply, peer: str) -> Reply:
-        """Judge the reply that ends the exchange; `peer` is the server, for errors."""
-        if reply.code >= 400:
-            raise self._refusal(reply)
-        if reply.code != 235:
-            raise SMTPProtocolError(
-                f"{peer} answered AUTH with {reply.code}, where 235 means success"
-            )
-        if not self._mechanism.done or self._deferred is not None:
-            raise SMTPProtocolError(
-                f"{peer} says 235 before {self._mechanism.name} is done: it has not "
-                "proved itself"
-            )
-        return reply._replace(message=self.redact(reply.message))
-
-    def _refusal(self, reply: Reply, why: str | None = None) -> SMTPAuthenticationError:
-        """Make the error for a 4yz or 5yz, with what may be shown of it."""
-        reply = reply._replace(message=self.redact(reply.message))
-        message = reply.message if why is None else self.redact(why)
-        error = getattr(self._mechanism, "error", None)
-        wants_tls = reply.code in (530, 538) and not self._is_encrypted
-        hint = _WANTS_TLS if wants_tls else None
-        return SMTPAuthenticationError(
-            reply.code, message, self._mechanism.name, reply, error, hint
+async def _log_in_with_one_of(
+    session: Session, candidates: Sequence[Mechanism], usable: Sequence[str]
+) -> Reply:
+    announced = session.learnt.extensions
+    if not candidates:
+        raise nothing_in_common(
+            announced.auth, usable, announced, is_encrypted=_is_encrypted(session)
         )
+    reply = await try_mechanisms(
+        session.protocol,
+        candidates,
+        may_show=_may_show(session),
+        may_fall_back=_may_fall_back(session),
+        timeout=session.timeouts.reply,
+    )
+    session.note_authenticated()
+    return reply
 
-    # What must not be shown
 
-    def _note(self, response: bytes) -> None:
-        if not response:
-            return
-        if not hasattr(self._mechanism, "secrets"):
-            self._secrets.add(_pattern_of(response.decode("utf-8", "surrogateescape")))
-        # Servers cut the lines that they echo, so the beginning gives it away.
-        encoded = b64encode(response).decode("ascii")
-        self._secrets.add(
-            "(?<![A-Za-z0-9+/])" + re.escape(encoded[:8]) + "[A-Za-z0-9+/=]*"
+async def _offered(session: Session) -> tuple[str, ...]:
+    learnt = await session.introduced()
+    if learnt.is_authenticated:
+        raise SMTPArgumentError(
+            "the session is authenticated already: a server accepts only one login in "
+            "a session"
         )
+    if session.open is not None:
+        raise SMTPArgumentError(
+            "AUTH is not permitted within a mail transaction: send RSET first"
+        )
+    if "AUTH" not in learnt.extensions:
+        raise no_auth(learnt.extensions, is_encrypted=_is_encrypted(session))
+    return learnt.extensions.auth
 
-    def redact(self, text: str) -> str:
-        """Cut whatever was sent out of a text, in whichever case it comes back."""
-        pattern = "|".join(sorted(self._secrets, key=len, reverse=True))
-        return re.sub(pattern, MASK, text, flags=re.IGNORECASE) if pattern else text
+
+def _is_encrypted(session: Session) -> bool:
+    return session.protocol.transport.get_extra_info("ssl_object") is not None
 
 
-def _pattern_of(secret: str) -> str:
-    r"""Spell the regular expression that finds a secret.
+def _may_show(session: Session) -> bool:
+    return _is_encrypted(session) or _is_exempt(session)
 
-    One that may be a part of a word, by its length or because it is all letters, counts
-    only where it stands by itself: "f***led" would tell that the password is "ai".
-    """
-    pattern = re.escape(secret)
-    if len(secret) < _UNMISTAKABLE or secret.isalpha():
-        before = r"(?<!\w)" if re.match(r"\w", secret) else ""
-        after = r"(?!\w)" if re.match(r"\w", secret[-1]) else ""
-        return f"{before}{pattern}{after}"
-    return pattern
+
+def _may_fall_back(session: Session) -> bool:
+    return is_verified(session.protocol.transport) or _is_exempt(session)
+
+
+def _is_exempt(session: Session) -> bool:
+    settings = session.settings
+    return settings.allow_cleartext_auth or is_local(
+        session.protocol.transport, is_direct=settings.endpoint.is_direct
+    )
+
+
+def _is_refused(exc: Exception) -> bool:
+    if not isinstance(exc, SMTPAuthenticationError):
+        return False
+    return exc.code == 535 or exc.error is not None

@@ -22,27 +22,28 @@ from .prefetch import Prefetch, is_read_for
 from .runs import Run
 from .turns import Turns
 
-__all__ = ["Course", "Outcomes"]
+__all__ = ["Outcomes", "RunWithTurn"]
 
 
 class Outcomes(AsyncIterator[Outcome]):
-    """Hold a run for its caller: it is left when nobody holds this any more.
+    """The iterator that the caller of `SMTP.send_many` holds.
 
-    No coroutine has it in its frame. A frame may outlive its coroutine, as the
-    traceback of an error does not let go of it, nor of who called it.
+    When nothing refers to it any more, the run is left. That is why no coroutine has
+    it in its frame: a traceback keeps the frames of an error alive, and with them
+    everything that they refer to, even if the caller has dropped the iterator.
 
     Args:
-        course: The run.
+        run: The run.
     """
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
+    def __init__(self, run: RunWithTurn) -> None:
+        self._run = run
 
     def __aiter__(self) -> Outcomes:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, Outcome]:
-        return self._course.next()
+        return self._run.next()
 
     def aclose(self) -> Coroutine[Any, Any, None]:
         """Leave the run; `async for` does so at its end.
@@ -50,16 +51,19 @@ class Outcomes(AsyncIterator[Outcome]):
         Raises:
             SMTPConnectionError: Another task is in the middle of a mail.
         """
-        return self._course.close()
+        return self._run.close()
 
     def __del__(self) -> None:
-        # `break` leaves the iterator without a word, and the next operation must not
-        # wait for it.
-        self._course.abandon()
+        # `break` does not call `aclose`, and the next operation must not wait.
+        self._run.abandon()
 
 
-class Course:
-    """One run of mails, which are sent while their outcomes are asked for.
+class RunWithTurn:
+    """A `Run`, together with the turn that it needs: begins it, and ends both.
+
+    `Run` (in `client.runs`) sends the mails, and expects that the session is its own.
+    This class makes sure of that: when the first outcome is asked for it takes the turn
+    and begins the run, and when the run is left it gives the turn back.
 
     Args:
         connection: Whose session is used.

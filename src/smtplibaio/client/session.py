@@ -37,9 +37,9 @@ from ..mail.verdicts import check_data, check_reply
 from ..wire.opening import address_literal
 from ..wire.protocol import SMTPProtocol
 from ..wire.tls import default_context, is_verified
+from .auth_dialogue import no_starttls
 from .config import Settings
 from .dialogue import perform
-from .login import no_starttls
 from .story import Story
 from .transfer import Transfer
 
