@@ -1,4 +1,4 @@
-"""Every exception that smtplibaio raises, drawn once.
+"""Every exception that smtplibaio raises.
 
 ::
 
@@ -6,7 +6,7 @@
      |- SMTPCommandNotSupportedError      not announced by the server; nothing written
      |- SMTPLoginError                    every mechanism that was tried has failed
      |- SMTPNoRecipientError              every recipient was refused
-     |- SMTPRecipientRefusedError         one was refused and all were wanted
+     |- SMTPRecipientRefusedError         one was refused, with all_or_nothing
      |- SMTPCommandFailedError            a 4yz or 5yz reply
      |   '- SMTPAuthenticationError       a 4yz or 5yz reply to AUTH
      |- SMTPArgumentError (ValueError)    may not go on the wire; nothing written
@@ -116,7 +116,7 @@ class SMTPException(Exception):
         is_transient: Whether the same call may succeed later.
         safe_to_retry: Whether it is certain that no server has accepted the mail.
             It is, for every exception but `SMTPDeliveryUnknownError`.
-        result: The verdicts on the mail that did arrive, where there are any.
+        result: The replies for the mail that did arrive; None if there are none.
         is_mail_answered: Whether the server had answered MAIL when the connection was
             lost; False where it was not lost within a mail.
         is_content_refused: Whether the server answered the content with its farewell,
@@ -166,8 +166,8 @@ class SMTPLoginError(SMTPException):
 
     Attributes:
         exceptions: Why each mechanism failed, in the order they were tried.
-        code: The code of the last refusal; None where the server refused nothing.
-        reply: The reply of the last refusal; None where the server refused nothing.
+        code: The code of the last refusal; None if the server refused nothing.
+        reply: The reply of the last refusal; None if the server refused nothing.
     """
 
     def __init__(self, exceptions: Iterable[SMTPException]) -> None:
@@ -189,7 +189,7 @@ class SMTPNoRecipientError(SMTPException):
     """Report that the server refused every recipient.
 
     Attributes:
-        exceptions: One `SMTPCommandFailedError` a recipient.
+        exceptions: One `SMTPCommandFailedError` for each recipient.
         refused: The reply that each recipient got.
     """
 
@@ -210,7 +210,7 @@ class SMTPNoRecipientError(SMTPException):
 
 
 class SMTPRecipientRefusedError(SMTPException):
-    """Report that a recipient was refused where all or nothing was asked for.
+    """Report a refused recipient of a mail with `all_or_nothing`.
 
     Attributes:
         refused: The reply that each refused recipient got.
@@ -234,7 +234,7 @@ class SMTPCommandFailedError(SMTPException):
     Attributes:
         code: The reply code.
         command: The verb that was refused.
-        reply: The reply as it came; None where the exception was made without one.
+        reply: The reply of the server; None if the exception was made without one.
     """
 
     def __init__(
@@ -278,7 +278,7 @@ class SMTPAuthenticationError(SMTPCommandFailedError):
 
     Attributes:
         mechanism: The name of the SASL mechanism that was refused.
-        error: What the server said of a refused token, as JSON that was read.
+        error: The server's explanation of a refused token: a JSON object, parsed.
     """
 
     def __init__(
@@ -306,8 +306,8 @@ class SMTPArgumentError(SMTPException, ValueError):
     """Report an argument that may not go on the wire; nothing was written.
 
     Attributes:
-        offset: Where in the content the fault is, in octets from its start, or None
-            where the fault is elsewhere.
+        offset: The place of the mistake in the content, in octets from its start; None
+            if the mistake is elsewhere.
     """
 
     def __init__(self, message: str, offset: int | None = None) -> None:
@@ -320,14 +320,14 @@ class SMTPProtocolError(SMTPException):
 
 
 class SMTPTLSError(SMTPException):
-    """Report that TLS could not be had, or is missing where it is needed."""
+    """Report that TLS has failed, or is missing where it is needed."""
 
 
 class SMTPTimeoutError(SMTPException, TimeoutError):
     """Report that the server took too long; the connection is gone.
 
     Attributes:
-        result: The verdicts on the mail that did arrive, where there are any.
+        result: The replies for the mail that did arrive; None if there are none.
     """
 
     is_transient = True
@@ -338,7 +338,7 @@ class SMTPTimeoutError(SMTPException, TimeoutError):
 
 
 class SMTPConnectionError(SMTPException, ConnectionError):
-    """Report that there is no connection, or that none could be had."""
+    """Report that there is no connection, or that none could be opened."""
 
     is_transient = True
 
@@ -347,7 +347,7 @@ class SMTPConnectionRefusedError(SMTPConnectionError, ConnectionRefusedError):
     """Report a refused TCP connection, or a greeting other than 220.
 
     Attributes:
-        code: The code of the greeting, or None where TCP was refused.
+        code: The code of the greeting, or None if TCP was refused.
     """
 
     def __init__(self, text: str, code: int | None = None, message: str = "") -> None:
@@ -371,8 +371,8 @@ class SMTPConnectionLostError(SMTPConnectionError, ConnectionResetError):
     """Report that the connection ended before the reply came.
 
     Attributes:
-        reply: The 421 with which the server took its leave, where there was one.
-        result: The verdicts on the mail that did arrive, where there are any.
+        reply: The 421 with which the server closed the connection, or None.
+        result: The replies for the mail that did arrive; None if there are none.
     """
 
     def __init__(
@@ -389,12 +389,12 @@ class SMTPConnectionLostError(SMTPConnectionError, ConnectionResetError):
 class SMTPDeliveryUnknownError(SMTPException):
     """Report that the mail may have been accepted, or may not.
 
-    The connection ended, or time ran out, between the last octet of the content and
-    the final reply (RFC 1047). Nothing in this library ever sends such a mail again.
+    The connection ended, or the time limit passed, between the last octet of the
+    content and the final reply (RFC 1047). This library never sends such a mail again.
 
     Attributes:
-        result: The verdicts that did arrive, where there are any.
-        unknown: The recipients without a verdict.
+        result: The replies for the mail that did arrive; None if there are none.
+        unknown: The recipients for whom no final reply has come.
     """
 
     safe_to_retry = False

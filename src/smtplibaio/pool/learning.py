@@ -1,15 +1,16 @@
-"""How many mails a server takes in one session, where it does not say so before.
+"""How many mails a server accepts in one session, if it does not announce the number.
 
-Providers end a session after 5, 50 or 5,000 mails, with a 421 or without a word. The
-first session that ends so teaches the number, and later sessions are closed in time.
+Providers end a session after 5, 50 or 5,000 mails, with a 421 or without a reply. The
+pool learns the number from the first session that ends so, and closes later sessions
+before they reach it.
 
 Rules:
 
-1. What was learnt may be wrong, for a server that restarts looks the same. So one
-   session in `FIRST_TRIAL` (10) goes on beyond the number. If it ends there as well,
-   the next trial comes after twice as many sessions; if it does not, the number is
-   forgotten.
-2. A session that ends earlier teaches the smaller number.
+1. The number may be wrong, because a server that restarts looks the same. So one
+   session in `FIRST_TRIAL` (10) tries to send more mails. If it ends at the number as
+   well, the next trial comes after twice as many sessions; if it does not, the number
+   is forgotten.
+2. If a session ends earlier, the pool learns the smaller number.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rules (RFC 3463, RFC 4954 6, RFC 5321 3.8):
 
-1. These are about the load of the server, and the pool does less:
+1. These replies are about the load of the server, and the pool sends less:
 
    ====================  ============================================
    where                 which reply
@@ -12,10 +12,10 @@ Rules (RFC 3463, RFC 4954 6, RFC 5321 3.8):
    AUTH                  454 (432 and 4.7.12 are about the password)
    ====================  ============================================
 
-2. A 421 or a 4yz with 4.5.3 to MAIL, in a session that has had mails, says that this
-   session has had enough of them. Unless it is about the load as well (4.3.2, 4.7.x),
-   another session can have the next mail at once.
-3. A time-out of the server's (4.4.2) is about this session only.
+2. A 421 or a 4yz with 4.5.3 to MAIL, in a session that has sent mails, says that this
+   session may not send more of them. Unless the reply is also about the load (4.3.2,
+   4.7.x), another session can send the next mail at once.
+3. A time-out of the server (4.4.2) concerns only this session.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def is_enough_reply(command: str, reply: Reply) -> bool:
 def had_enough(error: BaseException) -> bool:
     """Say whether a failure may mean that the session has had its mails (rule 2).
 
-    A connection that ends without a word is such a failure, too.
+    A connection that ends without a reply is such a failure, too.
     """
     if isinstance(error, SMTPConnectionLostError) and error.reply is None:
         return True
