@@ -209,6 +209,12 @@ def test_only_text_passes(gate: Callable[[Any], bytes]) -> None:
             gate(value)
 
 
+def test_the_error_for_what_is_no_text_names_the_argument_and_the_type() -> None:
+    with pytest.raises(SMTPArgumentError) as caught:
+        commands.vrfy(b"a")  # type: ignore[arg-type]  # the type is what is wrong
+    assert str(caught.value) == "the argument of VRFY must be a str, not bytes"
+
+
 @gates
 def test_no_surrogate_passes(gate: Callable[[str], bytes]) -> None:
     for text in ("\ud800", "A=\udcff", "a\udfffb"):

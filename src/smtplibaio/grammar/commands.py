@@ -79,7 +79,7 @@ _CLIENT_NAME = (
 )
 
 
-def check_text(text: object, what: str, *, utf8: bool = False) -> str:
+def check_text(text: object, what: str, *, utf8: bool) -> str:
     """Return the text unchanged if it may be part of a command line.
 
     Args:
