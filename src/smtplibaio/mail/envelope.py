@@ -113,7 +113,7 @@ class Envelope:
 
 
 def body_of(options: Iterable[str]) -> str | None:
-    """Return what BODY says of the content, in capitals; None where it is not given."""
+    """Return what BODY says of the content, in capitals; None if it is not given."""
     for option in options:
         if keyword_of(option) == "BODY":
             return option.partition("=")[2].upper()

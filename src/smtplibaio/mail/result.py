@@ -40,7 +40,7 @@ class SendResult(dict[str, Reply]):
 
     @property
     def queue_id(self) -> str | None:
-        """The server's name for the mail, where its final reply has one."""
+        """The server's name for the mail, if its final reply has one."""
         return None if self.reply is None else queue_id(self.reply)
 
     @property
@@ -56,7 +56,7 @@ class Outcome:
     Attributes:
         mail: The mail.
         result: The result, if the mail was accepted for at least one recipient.
-        error: The exception that `send_message` would have raised, if it was not.
+        error: The exception that `send_message` would have raised, if there is one.
         status: "accepted", for every recipient; "partial", for some of them; "refused",
             for none; "unknown": the whole mail was sent, and no reply came; "not sent":
             the server has certainly not accepted the mail, and has not refused it.

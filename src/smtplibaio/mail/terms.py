@@ -34,7 +34,7 @@ from .envelope import Envelope, body_of
 
 __all__ = ["Body", "Plan", "Terms"]
 
-#: Which extension announces a parameter of MAIL or RCPT, where its name differs.
+#: The extension of a parameter of MAIL or RCPT, if the two have different names.
 _EXTENSION_OF = {
     "BODY": "8BITMIME",  # RFC 6152; RFC 3030 for BINARYMIME
     "RET": "DSN",  # RFC 3461, as the next three
@@ -57,12 +57,12 @@ class Body:
 
     Attributes:
         content: What to send.
-        is_chunked: Whether with BDAT; else with DATA.
-        is_grouped: Whether a chunk may follow another before that was answered.
-        no_8bit: What a stream raises that turns out to be 8-bit, if it must not be.
+        is_chunked: Whether it goes with BDAT, not with DATA.
+        is_grouped: Whether a chunk may leave before the last one has a reply.
+        no_8bit: The error if a stream turns out to be 8-bit; None if it may be.
         progress: Called with how much has been sent.
-        is_last: Whether the content ends with it; False for a chunk of a pipeline that
-            others follow.
+        is_last: Whether this is the end of the content; False for a chunk of a
+            pipeline, if more chunks follow.
     """
 
     content: Content | Stream
@@ -86,8 +86,8 @@ class Plan:
 
     Attributes:
         body: The content.
-        mail: The MAIL command; empty where it was given before.
-        rcpts: One RCPT command a recipient.
+        mail: The MAIL command; empty if it was given before.
+        rcpts: One RCPT command for each recipient.
         recipients: The same recipients, as the caller calls them.
         is_grouped: Whether the server offers PIPELINING.
         all_or_nothing: Whether to send nothing if one recipient is refused. DATA then
@@ -117,13 +117,13 @@ class Terms:
         allow_window: Whether several mails can be on their way at a time.
         allow_behind_dot: Whether commands may leave in the same write as the end of
             content, before it is answered.
-        is_verified: Whether the server has shown who it is.
+        is_verified: Whether the server's certificate was verified.
         is_lmtp: Whether the server speaks LMTP (RFC 2033).
 
     Args:
         extensions: What the server announced.
-        pipelining: Whether the client wants PIPELINING where it is offered.
-        chunking: Whether it wants CHUNKING; None for only where it has to be.
+        pipelining: Whether the client uses PIPELINING if it is offered.
+        chunking: Whether the client uses CHUNKING; None for only if it must.
         is_verified: Whether the server's certificate was verified.
         is_lmtp: Whether the server speaks LMTP.
     """
@@ -149,7 +149,7 @@ class Terms:
         self._wants_chunks = chunking is True and offers_chunking
         may_chunk = offers_chunking and chunking is not False
         self.allow_window = may_chunk and self.is_grouped and not is_lmtp
-        # Courier's servers swallow what stands behind the final dot.
+        # Courier's servers swallow what follows the final dot in the same write.
         is_courier = "XEXDATA" in self._announced or (
             "COURIER" in map(str.upper, self._announced.get("XVERP", ()))
         )
@@ -158,7 +158,7 @@ class Terms:
     # Commands
 
     def mail(self, mailbox: str, options: Sequence[str]) -> bytes:
-        """Spell MAIL, with SMTPUTF8 where the mailbox or a parameter needs it.
+        """Spell MAIL, with SMTPUTF8 if the mailbox or a parameter needs it.
 
         Raises:
             SMTPCommandNotSupportedError: It needs what was not announced.
@@ -198,7 +198,7 @@ class Terms:
                 )
 
     def _needs_utf8(self, mailbox: str, options: Iterable[str]) -> bool:
-        """Return whether SMTPUTF8 is needed; it was announced then."""
+        """Return whether SMTPUTF8 is needed; check that it was announced."""
         if needs_smtputf8(mailbox):
             why = f"the local part of {mailbox!a} is not ASCII"
         elif any(not option.isascii() for option in options):
@@ -225,7 +225,7 @@ class Terms:
         """Refuse content of more octets than the server takes (RFC 1870 6.1).
 
         Raises:
-            SMTPArgumentError: The text has both numbers.
+            SMTPArgumentError: There are more; the text has both numbers.
         """
         limit = self._max_size
         if limit is not None and size > limit:
@@ -234,7 +234,7 @@ class Terms:
             )
 
     def no_8bit(self, body: str | None) -> SMTPException | None:
-        """Return why content beyond ASCII cannot travel; None where it can.
+        """Return the error, if content beyond ASCII cannot be sent.
 
         Args:
             body: What BODY says of the content, where it was given.
@@ -303,9 +303,9 @@ class Terms:
         Args:
             envelope: Who sends it, and who gets it.
             message: What is sent.
-            fitted: The content, where it needs no fitting.
+            fitted: The content, if it needs no change for this server.
             all_or_nothing: Whether to send nothing if one recipient is refused.
-            add_missing: Whether Date and Message-ID are added where the message lacks
+            add_missing: Whether Date and Message-ID are added if the message lacks
                 them.
             progress: Called with how much has been sent.
 
@@ -354,13 +354,13 @@ class Terms:
     def _own_parameters(
         self, content: Content | Stream, body: str | None, given: Sequence[str]
     ) -> list[str]:
-        """Return the parameters that say of the content what the server may know."""
+        """Return the parameters of MAIL about the content: SIZE and BODY."""
         added: list[str] = []
         size, is_8bit = content.size, content.is_8bit
         is_size_given = given and "SIZE" in map(commands.keyword_of, given)
         if self._says_size and size is not None and not is_size_given:
             added.append(f"SIZE={size}")
-        if is_8bit is None:  # it may be, and where that can travel, MAIL says so
+        if is_8bit is None:  # it may be: MAIL says so, if the server can take that
             is_8bit = "8BITMIME" in self._announced
         if is_8bit and body is None:
             added.append("BODY=8BITMIME")

@@ -11,13 +11,13 @@ DATA               with its RCPTs; for all or nothing, when    nothing
                    every RCPT has 2yz
 content, dot       DATA has 354, its own MAIL 2yz, and enough  the next mail's RSET,
                    of its own RCPTs 2yz                        MAIL, RCPT (RFC 2920 3.1)
-BDAT               MAIL and enough RCPTs have 2yz              another BDAT; behind LAST
+BDAT               MAIL and enough RCPTs have 2yz              another BDAT; after LAST,
                                                                nothing
 all of it at once  in a window: fewer mails than its size are  the same of the next mail
                    unanswered, and none of them was refused
 dot alone, RSET    MAIL has 2yz, DATA 354, and every RCPT was  nothing
-                   refused; any other unwanted 354 has the
-                   client hang up, for a dot would be a mail
+                   refused; after any other unwanted 354 the
+                   client hangs up, for a dot would be a mail
 RSET               every reply of a refused BDAT is in         nothing
 =================  ==========================================  ========================
 
@@ -26,10 +26,11 @@ Rules:
 1. Judge after all replies of a group are in: "Client SMTP implementations that employ
    pipelining MUST check ALL statuses associated with each command in a group"
    (RFC 2920 3.1).
-2. What was answered stays answered: a refusal that decides the mail is what its sender
-   is told, whatever ends the connection afterwards.
-3. From the moment that the last octet is handed to the transport until the final reply
-   is in, whether the mail was accepted is unknown; before and after it is not.
+2. If a refusal decides the mail, its sender gets this refusal, whatever ends the
+   connection afterwards.
+3. If the connection ends before the last octet is handed to the transport, the mail was
+   certainly not accepted. If it ends later, and before the final reply, nobody knows.
+   The final reply decides.
 4. After a refused BDAT comes RSET (RFC 3030 2: "A RSET command MUST be issued to clear
    the transaction").
 """
@@ -64,7 +65,7 @@ from .verdicts import (
 
 __all__ = ["Transaction"]
 
-#: What may help where commands that left together are not answered.
+#: What may help if commands that were sent together get no reply.
 _TOGETHER = (
     "; the commands were sent together (PIPELINING): with pipelining=False they are "
     "sent one by one"
@@ -72,16 +73,17 @@ _TOGETHER = (
 
 
 class Transaction:
-    """The state of one transaction; the reply queue holds it as it holds a waiter.
+    """The state of one transaction, which waits in the reply queue for its replies.
 
     Attributes:
         plan: What will be said.
         replies: The replies that have come.
-        future: Resolved when every reply is in to what was said, and with `wants_news`
-            at each reply; made by whoever runs the transaction. None before that.
-        is_asked: Whether every command was said.
+        future: Resolved when every reply that is due has come; with `wants_news`, at
+            each reply. `Transfer` makes it; None before that.
+        is_asked: Whether every command was said, DATA included. The content was not.
         odd: How many of the replies are not 2yz; the 354 to DATA is one of them.
-        wants_news: Whether each reply is news, since content is being sent.
+        wants_news: Whether each reply resolves `future`: while content is being sent,
+            any reply may stop it.
         is_all_said: Whether the last octet of the content was put together.
         is_all_sent: Whether the last octet was handed to the transport.
         is_behind: Whether it was said before the final reply of the mail before it.
@@ -130,15 +132,18 @@ class Transaction:
         self._is_chunked = is_whole or plan.body.is_chunked
         self._commands = lines
         self._content_at = len(lines)
-        self._said = 0  # commands
-        self._due = 0  # replies to all that was said
+        self._said = 0  # how many of the commands were said
+        self._due = 0  # how many replies belong to all that was said, come or not
         self._finals = 0  # replies to the end of the content
         self._is_judged = False  # and nothing was refused
 
     # Saying it
 
     def next_group(self) -> Sequence[bytes] | None:
-        """Return the commands that are due; None where none are, or none would help."""
+        """Return the commands that may leave now; None if there are none.
+
+        After a refusal that decides the mail, no more commands leave.
+        """
         said, end = self._said, self._content_at
         if said == end or (said and self.refusal() is not None):
             return None
@@ -152,10 +157,11 @@ class Transaction:
         return self._commands[said:end]
 
     def owe(self, *, is_last: bool) -> Transaction | None:
-        """Count the replies to content that is about to be said.
+        """Count the replies that content will have, just before it is said.
 
         Returns:
-            The transaction, where it must be queued for them; None where it is queued.
+            The transaction, if it has to be put into the reply queue for them; None if
+            it is in the queue already.
         """
         is_queued = len(self.replies) < self._due
         self._finals = 1 if is_last else 0
@@ -217,17 +223,17 @@ class Transaction:
         return self.replies[at : at + len(self.plan.rcpts)]
 
     def _verdicts(self) -> dict[str, Reply]:
-        """The replies to RCPT that have come, by recipient."""
+        """Return the replies to RCPT that have come, by recipient."""
         replies = map(as_verdict_on_rcpt, self._rcpt_replies())
         return dict(zip(self.plan.recipients, replies, strict=False))
 
     def judge(self) -> None:
-        """Return where content may leave; every command is answered.
+        """Check the replies to all commands; if nothing is raised, content may leave.
 
         Raises:
             SMTPCommandFailedError: MAIL, DATA or RSET was refused.
             SMTPNoRecipientError: Every recipient was refused.
-            SMTPRecipientRefusedError: One was, and all were wanted.
+            SMTPRecipientRefusedError: A recipient was refused, with `all_or_nothing`.
             SMTPProtocolError: A reply has a code that its command does not know.
         """
         replies, wants_354 = self.replies, self._says_data
@@ -240,7 +246,7 @@ class Transaction:
             raise refusal
 
     def refusal(self) -> SMTPException | None:
-        """Return what the replies to the commands decide against the mail, if they do.
+        """Return the error if the replies to the commands decide against the mail.
 
         As long as a reply that may decide otherwise is missing, they decide nothing.
         """
@@ -274,7 +280,7 @@ class Transaction:
 
     @property
     def is_content_owed(self) -> bool:
-        """Whether a reply to the content was asked for."""
+        """Whether a final reply is due: the end of the content leaves, or has left."""
         return self._finals > 0
 
     @property
@@ -289,14 +295,14 @@ class Transaction:
 
     @property
     def owed(self) -> int:
-        """How many replies are owed to what was said."""
+        """How many replies to what was said have not come yet."""
         return self._due - len(self.replies)
 
     @property
     def is_unjudged(self) -> bool:
-        """Whether nobody has judged the mail: its commands came at the wrong moment.
+        """Whether the server has refused the commands because they came too soon.
 
-        Some servers refuse whatever stands behind the end of content in one write.
+        Some servers refuse whatever follows the end of content in the same write.
         """
         if not self.is_behind or self.is_all_sent:
             return False
@@ -309,16 +315,16 @@ class Transaction:
 
     @property
     def leaves_open(self) -> bool:
-        """Whether the server may keep the transaction, which has come to nothing."""
+        """Whether the server may still hold this transaction, which has failed."""
         return self.is_all_sent or self._is_reset_refused
 
     @property
     def is_out_of_step(self) -> bool:
-        """Whether the server has refused BDAT as if it knew no such command.
+        """Whether the server has refused BDAT as a command that it does not know.
 
-        It has not read the octets then, as RFC 3030 2 wants, and takes them for
-        commands that it answers one by one. A 503 behind another refusal is about a
-        chunk of content that was refused already.
+        Then it has not read the octets of the chunk, although RFC 3030 2 wants that. It
+        takes them for commands, and answers them one by one. A 503 after another
+        refusal is about a chunk of content that was refused already.
         """
         refusal = self.content_refusal() if self._is_chunked else None
         return refusal is not None and 500 <= refusal.code <= 504
@@ -331,8 +337,9 @@ class Transaction:
         Raises:
             SMTPDeliveryUnknownError: The last reply means nothing, or says that the
                 server took content which it must not have taken.
-            SMTPException: As `judge`; or SMTPCommandFailedError, the content was
-                refused; or SMTPNoRecipientError, it was, for each recipient (LMTP).
+            SMTPCommandFailedError: The content was refused.
+            SMTPNoRecipientError: The content was refused for each recipient (LMTP).
+            SMTPException: Each exception of `judge`.
         """
         replies, plan = self.replies, self.plan
         reply: Reply | None = replies[-1]
@@ -356,7 +363,7 @@ class Transaction:
     def _check_content(self, finals: Sequence[Reply]) -> None:
         refusal = self.refusal() or self.content_refusal()
         is_taken = any(map(is_ok, finals))
-        # Of a chunk it does not matter where the whole was refused.
+        # If the content was not accepted, the replies to its chunks do not matter.
         unclear = self.content_replies if is_taken else finals
         if any(map(says_nothing, unclear)) or (
             is_taken and refusal is not None and not self._is_refused_by_copy(finals)
@@ -381,7 +388,7 @@ class Transaction:
     def _with_finals(
         self, verdicts: dict[str, Reply], finals: Sequence[Reply]
     ) -> tuple[dict[str, Reply], Reply | None]:
-        """Put the reply to each copy in the place of the one to its RCPT (LMTP)."""
+        """Replace the reply to each RCPT by the reply to its copy (LMTP)."""
         accepted = [name for name, reply in verdicts.items() if is_ok(reply)]
         known = dict(zip(accepted, finals, strict=False))
         taken = [reply for reply in finals if is_ok(reply)]
@@ -389,7 +396,7 @@ class Transaction:
 
     def _note_refusal(self, refusal: SMTPException) -> None:
         is_refused = not isinstance(refusal, SMTPProtocolError)
-        # Behind a refused BDAT a server may want RSET first: it judged nothing then.
+        # After a refused BDAT a server may want RSET first: it has judged nothing.
         is_out_of_turn = self.is_behind and any(
             reply[0] == 503 for reply in self.replies[: self._rcpts_at]
         )
@@ -412,8 +419,8 @@ class Transaction:
             return self._lost_before(cause)
         is_final_due = len(self.replies) >= self._content_at
         if is_farewell(cause) and not self._has_some_finals:
-            # The server answers one command after another: a 421 that stands in front
-            # of the reply to the content is a refusal of what it has not looked at.
+            # The server answers one command after another. If replies to commands are
+            # still missing before this 421, it has not looked at the content.
             self.status = "refused" if is_final_due else "not sent"
             return self._lost_before(cause, is_content_refused=is_final_due)
         self.status = "unknown"
@@ -424,7 +431,7 @@ class Transaction:
         )
 
     def _refusal_of_one(self) -> SMTPException | None:
-        """Return the refusal of a recipient, where it decides for all of them."""
+        """Return the refusal of a recipient, if it decides for all of them."""
         decides = self.plan.all_or_nothing and not self.is_all_sent
         verdicts = self._verdicts() if decides else {}
         refused = {name: reply for name, reply in verdicts.items() if reply[0] >= 400}
@@ -432,11 +439,11 @@ class Transaction:
 
     @property
     def _has_some_finals(self) -> bool:
-        """Whether some copies of the content have a reply, and others none (LMTP)."""
+        """Whether some copies of the content have a reply, and others not (LMTP)."""
         return self.plan.is_lmtp and bool(self._finals_came())
 
     def _finals_came(self) -> list[Reply]:
-        """The replies to the end of content that have come."""
+        """Return the final replies that have come."""
         return self.replies[max(self._due - self._finals, self._content_at) :]
 
     def _partial_result(self) -> SendResult | None:
@@ -449,7 +456,7 @@ class Transaction:
         return SendResult(decided) if decided else None
 
     def _undecided(self) -> list[str]:
-        """The recipients of whom nobody knows whether the mail was accepted."""
+        """List the recipients for whom nobody knows whether the mail was accepted."""
         decided = self._partial_result()
         known = {} if decided is None else decided.replies
         return [name for name in self.plan.recipients if name not in known]
@@ -474,10 +481,10 @@ class Transaction:
         """Return the commands that put the session in order after a refusal.
 
         Raises:
-            SMTPProtocolError: Nothing does: the client must hang up.
+            SMTPProtocolError: No command can: the client must hang up.
         """
         if not self.plan.mail:
-            return ()  # whoever gave MAIL by hand puts it in order
+            return ()  # the caller has given MAIL, and gives RSET
         if self.has_content_reply or self.is_all_sent:
             return (commands.RSET,) if self._is_chunked else ()
         replies, at = self.replies, self._rcpts_at
@@ -485,7 +492,7 @@ class Transaction:
             if not self.is_behind:
                 raise SMTPProtocolError(f"RSET was refused: {one_line(*replies[0])}")
             if not self._has_354():
-                return ()  # RSET comes first when the mail is sent once more
+                return ()  # the mail is sent once more, and RSET comes first
         if self._has_354():
             is_lone_dot_safe = is_ok(replies[at - 1]) and not any(
                 map(is_ok, self._rcpt_replies())

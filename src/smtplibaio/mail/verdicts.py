@@ -2,8 +2,8 @@
 
 Rules:
 
-1. 2yz is success, 4yz and 5yz are refusals. 3yz means "go on", so where the client will
-   not go on it is no reply to the command, and the connection ends.
+1. 2yz is success, 4yz and 5yz are refusals. 3yz means "go on". If the
+   client will not go on, 3yz is no reply to the command, and the connection ends.
 2. DATA wants 354 and nothing else: after any other reply content would be commands.
 """
 
@@ -40,9 +40,9 @@ def is_ok(reply: Reply) -> bool:
 
 
 def says_nothing(final: Reply) -> bool:
-    """Return whether the reply to the end of content leaves open what became of it.
+    """Return whether a final reply does not say what became of the content.
 
-    3yz is no answer to that, and 221 is the answer to QUIT.
+    3yz does not say it, and 221 is the reply to QUIT.
     """
     return final[0] // 100 == 3 or final[0] == 221
 
@@ -79,16 +79,16 @@ def check_data(reply: Reply) -> None:
 def check_rcpts(
     verdicts: Mapping[str, Reply], recipients: int, *, all_or_nothing: bool
 ) -> None:
-    """Pass the replies to RCPT, where content may leave for one recipient at least.
+    """Pass the replies to RCPT if content may leave for one recipient at least.
 
     Args:
-        verdicts: Those that have come, by recipient.
+        verdicts: The replies that have come, by recipient.
         recipients: How many there will be.
         all_or_nothing: Whether every recipient must be accepted.
 
     Raises:
         SMTPNoRecipientError: Every recipient was refused.
-        SMTPRecipientRefusedError: One was, and all were wanted.
+        SMTPRecipientRefusedError: A recipient was refused, with `all_or_nothing`.
         SMTPProtocolError: A reply is 3yz.
     """
     refused = {name: reply for name, reply in verdicts.items() if not is_ok(reply)}
@@ -120,9 +120,9 @@ def lost_before(
     Args:
         cause: Why the connection ended.
         result: The refusals that came before that, if any did.
-        hint: What may help against a reply that was late.
+        hint: What may help if a reply came too late.
         is_mail_answered: Whether the server had answered MAIL.
-        is_content_refused: Whether its farewell was the answer to the content.
+        is_content_refused: Whether a 421 of the server was its reply to the content.
     """
     text = cause.args[0] if cause.args else ""
     if result is not None:
