@@ -97,6 +97,21 @@ def test_a_terminal_shows_bars_and_a_table(
     assert "accepted" in shell.shown.rpartition("20 of 20")[2]
 
 
+def test_the_bars_leave_room_for_what_ctrl_c_shows(
+    terminal: Callable[..., Terminal], outbox: str
+) -> None:
+    """A full line would break at the "^C", and the bars would be drawn twice."""
+    with SMTPServer() as server:
+        shell = terminal("send", outbox, "--url", server.url)
+        assert shell.finish() == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", COLOUR.sub("", shell.shown))
+    bars = [
+        line for line in re.split(r"[\r\n]+", plain) if "━" in line and "of" in line
+    ]
+    assert bars
+    assert max(map(len, bars)) <= 80 - len("^C")
+
+
 def test_no_color_is_honoured(terminal: Callable[..., Terminal], outbox: str) -> None:
     with SMTPServer() as server:
         shell = terminal("send", outbox, "--url", server.url, NO_COLOR="1")
