@@ -608,3 +608,31 @@ async def test_a_refusal_is_forgotten_with_its_transaction(forget: str) -> None:
             await smtp.mail(SENDER)
         await (smtp.rset() if forget == "RSET" else smtp.ehlo())
         assert await smtp.data("hi") == (250, "taken")
+
+
+@pytest.mark.parametrize("is_of_mail", [True, False], ids=["MAIL", "RCPT"])
+async def test_what_a_pipeline_was_refused_counts_behind_it(
+    *, is_of_mail: bool
+) -> None:
+    """H03: the content of data() is of the transaction that the pipeline has begun."""
+    mail, rcpt = (550, 250) if is_of_mail else (250, 550)
+    rest = ["C: <hangup>"]
+    if not is_of_mail:
+        rest = ["C: .", "S: 554 no recipients", "C: RSET", "S: 250 reset"]
+    end = "\n        ".join(rest)
+    async with client(f"""{ANNOUNCED}
+        {MAIL}
+        {RCPT}
+        S: {mail} sender
+        S: {rcpt} recipient
+        C: DATA
+        S: 354 go
+        {end}
+        """) as smtp:
+        await smtp.ehlo()
+        async with smtp.pipeline() as p:
+            p.mail(SENDER)
+            p.rcpt(RECIPIENT)
+        with pytest.raises(SMTPCommandFailedError, match="failed: 550"):
+            await smtp.data("hi")
+        assert smtp.is_connected is not is_of_mail

@@ -64,6 +64,11 @@ class Answers:
         before = self.begun.accepted if self.begun else 0
         return before + sum(map(_is_accepted, self.rcpts))
 
+    def refusal_of_mail(self) -> Reply | None:
+        """Return the reply to MAIL, if it is a refusal."""
+        reply = None if self.mail is None else _reply_in(self.mail)
+        return None if reply is None or is_ok(reply) else reply
+
     def refusal(self) -> Reply | None:
         """Return the reply for which no content may leave, if there is one."""
         for future in (self.reset, self.mail, *self.chunks):

@@ -255,7 +255,7 @@ class Pipeline:
         try:
             await self._leave(exc)
         finally:
-            self._session.open = self._left_open()
+            self._leave_open()
 
     async def _leave(self, exc: BaseException | None) -> None:
         if exc is not None:
@@ -272,14 +272,19 @@ class Pipeline:
             self._sender.result()
             self._check_content_followed()
 
-    def _left_open(self) -> Open | None:
-        """The transaction that whoever uses the session next finds begun."""
-        answers = self._answers
+    def _leave_open(self) -> None:
+        """Tell the session what whoever uses it next finds begun, or refused."""
+        session, answers = self._session, self._answers
+        session.open = None
         if not self._outbox.in_transaction:
-            return None
+            return
         if answers is None:
-            return Open()
-        return Open(answers.body, answers.has_chunks, answers.accepted)
+            session.open = Open()
+        elif (refusal := answers.refusal_of_mail()) is not None:
+            session.refusal, session.transfer.must_reset = refusal, True
+        else:
+            refusal, accepted = answers.refusal(), answers.accepted
+            session.open = Open(answers.body, answers.has_chunks, accepted, refusal)
 
     def _check_content_followed(self) -> None:
         if self._data is not None and _may_be_354(self._data):

@@ -95,6 +95,8 @@ class Session:
         learnt: What the server has said of itself.
         terms: What may be said to it; made with `learnt`.
         open: The transaction that was begun by hand; None where there is none.
+        refusal: The refusal of the last MAIL that was given by hand; None where that
+            was accepted.
         allow_behind_dot: Whether commands may leave behind content that is not
             answered; False from when the server has refused some for that.
     """
@@ -108,7 +110,7 @@ class Session:
         self.greeting = greeting
         self.transfer = Transfer(protocol, settings.timeouts)
         self.open: Open | None = None
-        self._refusal: Reply | None = None  # of the last MAIL by hand
+        self.refusal: Reply | None = None
         self._learn(Learnt())
 
     def _learn(self, learnt: Learnt) -> None:
@@ -188,7 +190,7 @@ class Session:
             self._learn(before)
             raise
         # RFC 5321 4.1.4: EHLO clears all buffers, as RSET does
-        self.open = self._refusal = None
+        self.open = self.refusal = None
         return reply
 
     # TLS
@@ -242,9 +244,9 @@ class Session:
             except SMTPCommandFailedError as exc:
                 # What was begun before would get the recipients of this mail.
                 self.transfer.must_reset = begun is not None
-                self._refusal = exc.reply
+                self.refusal = exc.reply
                 raise
-        self.open, self._refusal = Open(body_of(options)), None
+        self.open, self.refusal = Open(body_of(options)), None
         return reply
 
     async def rcpt(self, mailbox: str, options: Sequence[str]) -> Reply:
@@ -268,7 +270,7 @@ class Session:
         No content leaves where MAIL or every recipient of its own transaction was
         refused, whatever the server says to DATA.
         """
-        begun = self.open or Open(refusal=self._refusal)
+        begun = self.open or Open(refusal=self.refusal)
         if begun.is_for_bdat:
             raise SMTPArgumentError(
                 "after BODY=BINARYMIME or BDAT, the content must be sent with BDAT: "
@@ -308,14 +310,14 @@ class Session:
     async def _reset_if_due(self) -> None:
         """Say RSET where the server may keep a transaction that has come to nothing."""
         if self.transfer.must_reset:
-            refusal = self._refusal
+            refusal = self.refusal
             await self.rset()
-            self._refusal = refusal
+            self.refusal = refusal
 
     async def rset(self) -> Reply:
         """Say RSET: forget the transaction that was begun."""
         reply = await self.perform(commands.RSET)
-        self.open = self._refusal = None
+        self.open = self.refusal = None
         self.transfer.must_reset = False
         return reply
 
