@@ -27,6 +27,7 @@ from smtplibaio import (
     SMTPException,
     SMTPLoginError,
     SMTPPool,
+    Timeouts,
 )
 from smtplibaio.events import Event, PoolChanged
 
@@ -983,6 +984,46 @@ async def test_a_pool_of_lmtp_clients_has_a_reply_for_each_recipient() -> None:
         assert pool.statistics().accepted == 5
     assert len(server.stored) == 10
     assert sorted({mail.sender for mail in server.stored}) == numbers(5)
+
+
+async def test_a_recipient_without_a_reply_is_unknown_and_not_sent_to_again() -> None:
+    """F16: the LMTP server has one reply for two recipients."""
+
+    def say(session: Session, line: str) -> str | None:
+        return "250 2.0.0 one" if line == "." and session.number == 1 else None
+
+    names = ["b@y.example", "c@y.example"]
+    timeout = Timeouts(final=0.1)
+    async with served(say, client=LMTP, timeout=timeout) as (server, pool):
+        with pytest.raises(SMTPDeliveryUnknownError) as caught:
+            await pool.sendmail("m0@x.example", names, CONTENT)
+        assert caught.value.result is not None
+        assert caught.value.result.accepted == names[:1]
+        assert caught.value.unknown == names[1:]
+        await pool.sendmail("m1@x.example", names, CONTENT)
+        now = pool.statistics()
+        assert (now.unknown, now.accepted, now.retries, now.connects) == (1, 1, 0, 2)
+    assert server.senders() == ["m1@x.example"]
+
+
+async def test_a_session_with_a_reply_too_many_is_not_used_again() -> None:
+    """F16: nobody can tell which replies belong to what follows."""
+
+    def say(session: Session, line: str) -> str | None:
+        replies = "250 2.0.0 one\r\n250 2.0.0 two\r\n250 2.0.0 three"
+        return replies if line == "." and session.number == 1 else None
+
+    names = ["b@y.example", "c@y.example"]
+    async with served(say, client=LMTP) as (server, pool):
+        result = await pool.sendmail("m0@x.example", names, CONTENT)
+        assert [reply.message for reply in result.replies.values()] == [
+            "2.0.0 one",
+            "2.0.0 two",
+        ]
+        await pool.sendmail("m1@x.example", names, CONTENT)
+        now = pool.statistics()
+        assert (now.accepted, now.retries, now.connects) == (2, 0, 2)
+    assert server.senders() == ["m1@x.example"]
 
 
 async def test_a_url_is_enough() -> None:
