@@ -234,6 +234,7 @@ TABLE: list[tuple[str, str, str, str, type[SMTPException] | None, str]] = [
     ("all", "250 550 250", "421", "refused", ONE_NO, ""),
     ("all", "250 550", "421", "refused", ONE_NO, ""),
     ("all", "250 450", "lost", "refused", ONE_NO, ""),
+    ("all", "250 400", "lost", "refused", ONE_NO, ""),
     ("all", "250 250", "lost", "not sent", LOST, ""),
     ("all", "550 550", "lost", "refused", FAILED, ""),
     ("BDAT", "250 250 250 / 552", "lost", "refused", FAILED, ""),
