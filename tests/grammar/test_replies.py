@@ -507,7 +507,10 @@ def is_remembered(line: bytes) -> bool:
 @pytest.mark.parametrize(
     ("octets", "expected"), [(USUAL_LINE, True), (USUAL_LINE + 1, False)]
 )
-def test_a_reply_of_one_usual_line_is_read_once(octets: int, expected: bool) -> None:
+def test_a_reply_of_one_usual_line_is_read_once(
+    octets: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_known", {})
     assert is_remembered(b"250 ok".ljust(octets, b"x")) is expected
 
 
