@@ -2,9 +2,9 @@
 
 Rules:
 
-1. Content leaves where MAIL and a recipient *of its own transaction* were accepted, and
+1. Content leaves if MAIL and a recipient *of its own transaction* were accepted, and
    no chunk was refused.
-2. As long as the reply to a RCPT is missing, a refusal of another decides nothing.
+2. While the reply to a RCPT is missing, refusals of other recipients decide nothing.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Answers:
     Attributes:
         begun: The transaction that was begun before the pipeline; None for one that
             begins within it.
-        canonicaliser: Brings its chunks into canonical form; None where they leave as
+        canonicaliser: Brings the chunks into canonical form; None if they leave as
             they are.
-        body: What BODY says of the content, where it was given.
-        reset: The reply to the RSET in front of MAIL, where there is one.
+        body: What BODY says of the content, if it was given.
+        reset: The reply to the RSET before MAIL, if there is one.
         mail: The reply to MAIL.
         rcpts: The replies to RCPT.
         chunks: The replies to BDAT.
@@ -52,7 +52,7 @@ class Answers:
 
     @property
     def has_begun(self) -> bool:
-        """Whether MAIL and a RCPT have left, or did before the pipeline."""
+        """Whether MAIL and a RCPT have left, in the pipeline or before it."""
         if self.begun is not None:
             return True
         has_mail = self.mail is not None and not self.mail.cancelled()
@@ -70,7 +70,7 @@ class Answers:
         return None if reply is None or is_ok(reply) else reply
 
     def refusal(self) -> Reply | None:
-        """Return the reply for which no content may leave, if there is one."""
+        """Return the reply that forbids the content, if there is one."""
         for future in (self.reset, self.mail, *self.chunks):
             reply = None if future is None else _reply_in(future)
             if reply is not None and not is_ok(reply):
@@ -81,14 +81,14 @@ class Answers:
 
     @property
     def is_lone_dot_safe(self) -> bool:
-        """Whether a dot without content is refused: MAIL was taken, and no RCPT."""
+        """Whether the server must refuse a dot: it has accepted MAIL, but no RCPT."""
         has_mail = self.mail is not None and _is_accepted(self.mail)
         has_reset = self.reset is None or _is_accepted(self.reset)
         return has_mail and has_reset and not self.accepted
 
 
 def _reply_in(reply: ReplyFuture) -> Reply | None:
-    """Return a reply; None where none came, or the command was withdrawn."""
+    """Return a reply; None if none came, or the command was withdrawn."""
     if not reply.done() or reply.cancelled() or reply.exception() is not None:
         return None
     return reply.result()

@@ -4,15 +4,16 @@ The octets of a mechanism cross in base64, one line each. `login` calls this mod
 
 Rules:
 
-1. An exchange ends in step, or the connection ends: where the client has no answer to
-   a challenge it sends "*", and the server has to refuse the whole.
+1. If the client has no answer to a challenge, it sends "*", and the server has to
+   refuse the AUTH command. If an exchange cannot be ended so, the connection ends.
 2. Success is 235 and a mechanism that is done.
-3. What was sent is cut out of the replies: servers echo lines that they do not like.
-4. A mechanism that shows a listener what it needs to log in only runs where there is
-   no listener.
+3. What the client has sent is cut out of the replies, because some servers echo it.
+4. A mechanism that shows the password runs only if the caller of this module allows
+   it.
 5. A password is judged once for each kind of proof (see `sasl.choice`); what is tried
    after a refusal is in `_next_after`.
-6. A refusal that came is what the caller gets, whatever ends the connection after it.
+6. If the server has refused, the caller gets the refusal, whatever ends the connection
+   after it.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ __all__ = [
 #: Challenges that are answered in one exchange. No mechanism has more than five.
 MAX_CHALLENGES = 20
 
-#: What 530 and 538 to AUTH mean in clear text (RFC 4954 6).
+#: What 530 and 538 mean as replies to an AUTH in clear text (RFC 4954 6).
 _WANTS_TLS = """\
 the server wants TLS first: pass starttls='required', or use SMTP_SSL"""
 
-#: Characters of a secret that cannot be a part of a word by accident.
+#: From this length on a secret is not a part of another word by accident.
 _UNMISTAKABLE = 8
 
 
@@ -76,11 +77,11 @@ async def try_mechanisms(
         protocol: A connection that owes no reply.
         mechanisms: The mechanisms to try, in this order; one at least.
         may_show: Whether mechanisms that show the password may run.
-        may_fall_back: Whether they may run after one that does not show it has failed.
+        may_fall_back: Whether they may run after a mechanism that hides it has failed.
         timeout: Seconds for each reply.
 
     Raises:
-        SMTPLoginError: None was taken; its `exceptions` say why.
+        SMTPLoginError: No mechanism worked; its `exceptions` say why.
     """
     errors: list[SMTPException] = []
     judged: set[str] = set()
@@ -119,10 +120,10 @@ def _next_after(
     if exchange.is_cancelled or code == 535:
         return "another kind"
     if code in (500, 502, 504):
-        return "any"  # the server knows no such mechanism, and has judged no password
+        return "any"  # the mechanism is unknown, the password not checked
     if exchange.is_challenged and not exchange.is_plaintext and code in (454, 501):
-        # It has challenged, and has no use for the answer: servers offer digests that
-        # they cannot check.
+        # The server has sent a challenge, and cannot use the response: some servers
+        # offer digests that they cannot check.
         return "another kind"
     return "nothing"
 
@@ -138,8 +139,8 @@ def nothing_in_common(
 
     Args:
         offered: The mechanisms that the server announced.
-        usable: Those that the client may use.
-        announced: What the server announced besides.
+        usable: The mechanisms that the client may use.
+        announced: The extensions that the server announced.
         is_encrypted: Whether the connection is encrypted.
     """
     detail = (
@@ -158,7 +159,7 @@ def no_auth(
     """Make the error for a server that does not announce AUTH.
 
     Args:
-        announced: What it does announce.
+        announced: The extensions that it does announce.
         is_encrypted: Whether the connection is encrypted.
     """
     if "STARTTLS" in announced and not is_encrypted:
@@ -172,7 +173,7 @@ def no_auth(
 
 
 def no_starttls(settings: Settings, peer: str) -> SMTPCommandNotSupportedError:
-    """Make the error for a server that does not announce STARTTLS where it must.
+    """Make the error for a server that does not announce STARTTLS, if TLS is required.
 
     Args:
         settings: How the client is configured.
@@ -194,10 +195,10 @@ def no_starttls(settings: Settings, peer: str) -> SMTPCommandNotSupportedError:
 
 
 def check_cleartext(mechanism: Mechanism, *, may_show: bool) -> None:
-    """Refuse a mechanism that would show a listener what it needs to log in.
+    """Refuse a mechanism that shows the password, if that is not allowed.
 
     Raises:
-        SMTPTLSError: It would.
+        SMTPTLSError: It shows the password.
     """
     if getattr(mechanism, "is_plaintext", True) and not may_show:
         raise SMTPTLSError(
@@ -214,7 +215,7 @@ async def run_mechanism(
 
     Args:
         protocol: A connection that owes no reply.
-        mechanism: A fresh one.
+        mechanism: A mechanism that was not used before.
         timeout: Seconds for each reply.
 
     Raises:
@@ -230,8 +231,8 @@ class _Exchange:
     """The exchange of one mechanism; it keeps what was sent out of events and errors.
 
     Attributes:
-        is_plaintext: Whether a listener learns what it needs to log in.
-        is_challenged: Whether the server has taken up the mechanism.
+        is_plaintext: Whether the mechanism shows the password or the token.
+        is_challenged: Whether the server has sent a challenge.
         is_cancelled: Whether the client has broken the exchange off.
     """
 
@@ -240,8 +241,9 @@ class _Exchange:
         self.is_plaintext = getattr(mechanism, "is_plaintext", True)
         self.is_cancelled = False
         self._is_encrypted = False
-        self._deferred: bytes | None = None  # waits for the server to ask
-        self._said: bytes | None = None  # may be asked for again
+        # The initial response, if the server has to ask for it; if it may ask again.
+        self._deferred: bytes | None = None
+        self._said: bytes | None = None
         self._challenges = 0
         secrets = getattr(mechanism, "secrets", ())
         self._secrets = {_pattern_of(secret) for secret in secrets if secret}
@@ -271,7 +273,7 @@ class _Exchange:
                     answer = await self._answer(reply)
                 except SMTPProtocolError:
                     raise
-                except Exception as exc:  # a caller's mechanism raises what it likes
+                except Exception as exc:  # a mechanism of the caller may raise anything
                     raise await self._cancel(protocol, str(exc), timeout) from exc
                 reply = await protocol.ask(answer, timeout, "AUTH", MASK.encode())
             return self._outcome(reply, protocol.peer)
@@ -287,7 +289,7 @@ class _Exchange:
         if self._deferred is not None:
             response, self._deferred = self._deferred, None
         elif self._said is not None and not challenge:
-            # Some servers pass over an initial response.
+            # Some servers ignore an initial response, and ask for it.
             response, self._said = self._said, None
         elif getattr(self._mechanism, "is_slow", False):
             response = await asyncio.to_thread(self._mechanism.next, challenge)
@@ -299,7 +301,7 @@ class _Exchange:
     async def _cancel(
         self, protocol: SMTPProtocol, why: str, timeout: float | None
     ) -> SMTPAuthenticationError:
-        """Cancel the exchange, and give the error that says why.
+        """Cancel the exchange, and return the error that says why.
 
         RFC 4954 4: 'If the client wishes to cancel the authentication exchange, it
         issues a line with a single "*"', and the server "MUST reject the AUTH command
@@ -330,7 +332,7 @@ class _Exchange:
         return reply._replace(message=self.redact(reply.message))
 
     def _refusal(self, reply: Reply, why: str | None = None) -> SMTPAuthenticationError:
-        """Make the error for a 4yz or 5yz, with what may be shown of it."""
+        """Make the error for a 4yz or 5yz, without the secrets."""
         reply = reply._replace(message=self.redact(reply.message))
         message = reply.message if why is None else self.redact(why)
         error = getattr(self._mechanism, "error", None)
@@ -347,14 +349,14 @@ class _Exchange:
             return
         if not hasattr(self._mechanism, "secrets"):
             self._secrets.add(_pattern_of(response.decode("utf-8", "surrogateescape")))
-        # Servers cut the lines that they echo, so the beginning gives it away.
+        # Servers cut the lines that they echo, so look for the beginning only.
         encoded = b64encode(response).decode("ascii")
         self._secrets.add(
             "(?<![A-Za-z0-9+/])" + re.escape(encoded[:8]) + "[A-Za-z0-9+/=]*"
         )
 
     def redact(self, text: str) -> str:
-        """Cut whatever was sent out of a text, in whichever case it comes back."""
+        """Cut out of a text everything that was sent, in upper or lower case."""
         pattern = "|".join(sorted(self._secrets, key=len, reverse=True))
         return re.sub(pattern, MASK, text, flags=re.IGNORECASE) if pattern else text
 
@@ -362,8 +364,8 @@ class _Exchange:
 def _pattern_of(secret: str) -> str:
     r"""Spell the regular expression that finds a secret.
 
-    One that may be a part of a word, by its length or because it is all letters, counts
-    only where it stands by itself: "f***led" would tell that the password is "ai".
+    A secret that is short, or all letters, may be a part of another word. It counts
+    only as a whole word: "f***led" would tell that the password is "ai".
     """
     pattern = re.escape(secret)
     if len(secret) < _UNMISTAKABLE or secret.isalpha():

@@ -22,12 +22,12 @@ __all__ = ["Credentials", "Settings", "StartTLS", "Token", "check_flag", "text_o
 #: When to turn to TLS with STARTTLS.
 StartTLS = Literal["never", "opportunistic", "required"]
 
-#: An access token, or what gives one; called with True, it must not give the old one.
+#: An access token, or a function that gives one; after True it gives a new one.
 Token = str | Callable[[bool], Awaitable[str]]
 
 
 class Credentials(NamedTuple):
-    """Who logs in, and with what: a password or a token."""
+    """A username, with its password or its token."""
 
     username: str | bytes
     password: str | bytes | None = None
@@ -43,11 +43,11 @@ class Credentials(NamedTuple):
         password: str | bytes | None,
         token: Token | None,
     ) -> Credentials | None:
-        """Take what was given; None where nothing was, or only empty texts.
+        """Check the arguments of a client; None if it has none, or only empty texts.
 
         Raises:
-            SMTPArgumentError: A part is missing, or cannot be sent, is of the wrong
-                kind, or there is one too many.
+            SMTPArgumentError: A part is missing, is of the wrong kind or cannot be
+                sent, or there are both a password and a token.
         """
         if not (username or password or token):
             return None  # None, or empty variables of an environment
@@ -196,7 +196,7 @@ class Settings(_Values):
 
     @property
     def is_tls_required(self) -> bool:
-        """Whether STARTTLS must succeed: where credentials depend on it, too."""
+        """Whether STARTTLS must succeed: if it is required, or a login follows it."""
         return self.starttls == "required" or (
             self.starttls == "opportunistic" and self.credentials is not None
         )

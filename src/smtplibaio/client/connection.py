@@ -4,10 +4,10 @@ Rules:
 
 1. One task at a time uses the session, for one whole operation. Each operation gives
    back the turn that it has taken.
-2. An operation begins when no reply is owed: what a cancelled caller left behind is
-   read first.
-3. Opening leaves a session that may send, or nothing.
-4. Closing takes no turn: it ends what is under way.
+2. An operation begins when no reply is owed. If a cancelled caller has left replies,
+   they are read first.
+3. Opening ends with a session that may send mails, or with no connection at all.
+4. Closing takes no turn: it ends the operation that is under way.
 5. A connection belongs to the event loop and to the process that opened it.
 """
 
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Turn"]
 
-#: Seconds for a TLS handshake that only tells why a server has kept silent.
+#: Seconds for a TLS handshake that only finds out why the server keeps silent.
 PROBE_TIMEOUT = 2.0
 
 
 class Connection:
-    """Hold the session of the moment, if there is one.
+    """The place of one session at a time: opens it, lends it in turns, closes it.
 
     Attributes:
         turns: Whose turn it is to use the session; new with each event loop.
@@ -58,7 +58,7 @@ class Connection:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._session: Session | None = None
-        self._protocol: SMTPProtocol | None = None  # from before the greeting on
+        self._protocol: SMTPProtocol | None = None  # known before the greeting
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
         self.turns = Turns()
@@ -76,7 +76,7 @@ class Connection:
 
     @property
     def learnt(self) -> Learnt:
-        """What the client has learnt of the server; nothing without a session."""
+        """What the client has learnt from the server; empty without a session."""
         from .session import Learnt
 
         session = self.session
@@ -84,14 +84,14 @@ class Connection:
 
     @property
     def protocol(self) -> SMTPProtocol | None:
-        """The connection, as long as it stands: there is one before the greeting."""
+        """The connection, as long as it stands; it is there before its greeting."""
         protocol = self._protocol
         if protocol is None or protocol.cause is not None or self._is_left_behind():
             return None
         return protocol
 
     def _is_left_behind(self) -> bool:
-        """Whether the loop is gone, or the process is another one."""
+        """Return whether the loop of the session is closed, or the process another."""
         is_loop_gone = self._loop is not None and self._loop.is_closed()
         return is_loop_gone or self._pid != os.getpid()
 
@@ -99,7 +99,7 @@ class Connection:
         """Return the session.
 
         Raises:
-            SMTPConnectionError: There is none that may be used here.
+            SMTPConnectionError: There is no session, or it may not be used here.
         """
         session = self._session
         if session is None:
@@ -134,7 +134,7 @@ class Connection:
     # Opening
 
     async def enter(self) -> None:
-        """Count one more user; open for the first, or where the connection has ended.
+        """Count one more user; open a connection, if none is open.
 
         Raises:
             SMTPException: It could not be opened.
@@ -147,7 +147,7 @@ class Connection:
             raise
 
     async def leave(self, last_words: bytes) -> None:
-        """Count one user less; close behind the last."""
+        """Count one user less; close after the last."""
         self._entries = max(self._entries - 1, 0)
         if not self._entries:
             await self.close(last_words)
@@ -166,7 +166,7 @@ class Connection:
         if self.session is not None:
             self.usable()
         if self._loop is not loop or self._is_left_behind():
-            # What the old loop, or the parent process, had is no concern of this one.
+            # The session of another loop, or of the parent process, is left alone.
             self._loop, self._pid = loop, os.getpid()
             self._session = self._protocol = None
             self.turns = Turns()
@@ -223,7 +223,7 @@ class Connection:
                     raise
         if settings.credentials is not None:
             await log_in_as_configured(session, settings.credentials)
-        session.protocol.check()  # the server may have said more than it was asked
+        session.protocol.check()  # the server may have said more than it was asked for
         return session
 
     async def _greeted(self) -> Session:
@@ -245,7 +245,7 @@ class Connection:
         except asyncio.CancelledError:
             opening = self._opening
             if not opening.cancelled() and opening.exception() is None:
-                # It was done in the very step in which its caller was cancelled.
+                # It was ready in the same step in which its caller was cancelled.
                 opening.result().transport.abort()
             task = asyncio.current_task()
             if closings == self._closings or (task and task.cancelling()):
@@ -272,13 +272,13 @@ class Connection:
                 f"{protocol.peer} refuses the connection: {one_line(*greeting)}",
                 *greeting,
             )
-        protocol.check()  # a server that says more than its greeting is not heard out
+        protocol.check()  # nothing is read from a server that says more than that
         return Session(protocol, settings, greeting)
 
     async def _why_silent(
         self, protocol: SMTPProtocol, late: SMTPTimeoutError
     ) -> SMTPException:
-        """Find out, on the same connection, whether a silent server waits for TLS."""
+        """Find out on the same connection whether a silent server waits for TLS."""
         limit = min(PROBE_TIMEOUT, self._settings.timeouts.connect or PROBE_TIMEOUT)
         name = self._settings.endpoint.name_to_verify
         try:
@@ -294,7 +294,7 @@ class Connection:
     # Closing
 
     async def close(self, last_words: bytes = b"") -> None:
-        """Close; without a connection, do nothing.
+        """Close the connection, if there is one.
 
         Args:
             last_words: A command whose reply is not waited for.
@@ -316,10 +316,10 @@ class Connection:
 
 
 class Turn:
-    """One whole operation, and the session that it is lent.
+    """One whole operation, which waits for its turn and is lent the session.
 
     Args:
-        connection: Whose session.
+        connection: The connection whose session is lent.
         is_introduced: Whether the client introduces itself first, if it has not.
     """
 
@@ -360,7 +360,7 @@ class Turn:
 
 
 class _Done:
-    """An awaitable of something that is done already, which costs no coroutine."""
+    """An awaitable for a result that is there already; it saves a coroutine."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield from ()

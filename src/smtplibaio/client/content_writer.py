@@ -1,11 +1,11 @@
-"""Content on its way: block by block, as fast as it is taken.
+"""Content on its way: block by block, as fast as the server takes it.
 
 Rules:
 
-1. Content is never cut short by a dot or a BDAT LAST: half a message would be
-   delivered. What breaks off ends the connection.
-2. While content is sent the server may refuse it. Sending stops at the next block, and
-   that reply is what the caller gets; the connection ends, as only the end of the
+1. Content that is not complete never gets a dot or a BDAT LAST: half a message would
+   be delivered. If the content breaks off, the connection ends.
+2. The server may refuse content while it is sent. Then sending stops at the next block,
+   and the caller gets that reply. The connection ends, because only the end of the
    content could bring the dialogue back in step.
 """
 
@@ -34,7 +34,7 @@ from .sources import SourceStoppedError, blocks_of
 
 __all__ = ["ContentWriter"]
 
-#: Chunks of BDAT that may be on their way without an answer.
+#: Chunks of BDAT that may be on their way without a reply.
 MAX_CHUNKS = 8
 
 
@@ -42,9 +42,9 @@ class ContentWriter:
     """Write the content of one transaction.
 
     Args:
-        protocol: A connection on which 354 was the last reply, or which waits for BDAT.
+        protocol: A connection whose last reply was 354, or on which BDAT is due.
         transaction: Takes the replies.
-        timeouts: `content` is the limit for each block.
+        timeouts: The limits; `content` is the one for each block.
     """
 
     def __init__(
@@ -67,14 +67,15 @@ class ContentWriter:
             )
         # Done when the server has refused the content, or the connection has ended.
         self._stop: asyncio.Future[None] = self._loop.create_future()
-        self._room: asyncio.Future[None] | None = None  # for one more chunk
+        # Resolved when one more chunk may leave.
+        self._room: asyncio.Future[None] | None = None
 
     async def write(self, and_then: Callable[[], object] | None) -> None:
         """Write the content to its end.
 
         Args:
-            and_then: Called when the last block is about to leave: it may `say` what
-                leaves in the same write.
+            and_then: Called just before the last block leaves. What it says leaves in
+                the same write.
 
         Raises:
             SMTPCommandFailedError: The server refused the content before all of it was
@@ -88,10 +89,10 @@ class ContentWriter:
         try:
             held = await self._all_but_the_last()
             self._check()  # the source may have been too late
-            self._protocol.check()  # before anything is taken that leaves with the end
+            self._protocol.check()  # before `and_then` takes what leaves with the end
             self._end(held, and_then)
         except BaseException as exc:
-            # Where the server has refused the content, this end is not the first.
+            # If the server has refused the content, the connection has ended already.
             text = f"the content was broken off: {exc!r}"
             self._protocol.end(SMTPConnectionLostError(text))
             raise
@@ -105,7 +106,7 @@ class ContentWriter:
             self._progress.done()
 
     async def _all_but_the_last(self) -> bytes:
-        """Write all blocks but the last, which leaves with what ends the content."""
+        """Write all blocks but the last; return the last, which leaves with the end."""
         held: bytes | None = None
         content = self._body.content
         if isinstance(content, Content):
@@ -162,23 +163,23 @@ class ContentWriter:
 
     @property
     def _is_refused(self) -> bool:
-        """Whether the server has said more than that it took a chunk."""
+        """Whether a reply has come that is not the 2yz to a chunk."""
         if self._framing.asks_each_time:
             return not all(map(is_ok, self._transaction.content_replies))
         return self._transaction.has_content_reply
 
     def _interrupt(self, _: object = None) -> None:
-        """Stop a source that is read for content which nobody wants any more."""
+        """Stop reading the source: the content is not wanted any more."""
         if not self._stop.done():
             self._stop.set_result(None)
 
     def _check(self) -> None:
-        """Raise if the server has refused the content, or has gone."""
+        """Raise if the server has refused the content, or the connection has ended."""
         if self._stop.done() or self._is_refused:
             raise self._reason()
 
     def _reason(self) -> SMTPException:
-        """Return why nothing more of the content may leave; the connection ends."""
+        """End the connection; return the error why no more of the content may leave."""
         refusal, protocol = self._transaction.content_refusal(), self._protocol
         if refusal is None and protocol.cause is not None:
             return again(protocol.cause)
@@ -197,7 +198,7 @@ class ContentWriter:
     def _say(self, frame: bytes, *, is_last: bool) -> None:
         transaction, waiter = self._transaction, None
         if not transaction.is_content_owed or self._framing.asks_each_time:
-            # A dot, or one BDAT, has one answer, which may come early.
+            # The dot, or a BDAT, has one reply, which may come early.
             waiter = transaction.owe(
                 is_last=is_last or not self._framing.asks_each_time
             )

@@ -1,4 +1,4 @@
-"""One command and its reply."""
+"""`perform`: say one command, wait for its reply, and raise if that is no 2yz."""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ What is said for one mechanism is in `auth_dialogue`.
 
 Rules:
 
-1. A password that whoever listens would see is sent only where nobody can: over TLS, on
-   loopback, on a Unix socket, or where the caller allows it.
-2. A mechanism that does not show the password, and has failed, may have been made to
-   fail by whoever stands in between. So what shows it after that takes a server that
-   has proved its name.
+1. A mechanism that shows the password is used only if nobody can listen (over TLS, on
+   loopback, on a Unix socket), or if the caller allows it.
+2. If a mechanism that hides the password has failed, an attacker between client and
+   server may have caused it. After that, the password is shown only to a server whose
+   certificate was verified.
 3. AUTH comes neither within a mail transaction nor a second time (RFC 4954 4).
 """
 
@@ -92,7 +92,7 @@ async def log_in_as_configured(session: Session, credentials: Credentials) -> No
         try:
             await _log_in_with_token(session, username, await token(True))
         except (SMTPConnectionError, SMTPTimeoutError) as lost:
-            raise exc from lost  # what the server said counts for more
+            raise exc from lost  # the refusal of the server counts for more
 
 
 async def log_in_with_password(

@@ -1,18 +1,19 @@
-"""What a pipeline was given, on its way: groups, contents, chunks, in order.
+"""What a pipeline sends: groups of commands, contents and chunks, in their order.
 
 Rules:
 
-1. Commands that are given without awaiting in between leave in one write, up to the
-   first that must be the last of its group. The next group waits for its reply.
-2. Where the server does not offer PIPELINING every command is a group.
-3. Content leaves where DATA has 354, and MAIL and a recipient *of its own transaction*
-   were accepted. What is given behind it leaves in the same write as its final dot
-   (RFC 2920 3.1).
-4. The octets of a BDAT leave where MAIL and a recipient were accepted and no chunk was
+1. Commands that the caller gives without an `await` in between leave in one write, up
+   to the first command that must be the last of its group. The next group waits for
+   the reply to that command.
+2. If the server does not offer PIPELINING, every command is a group.
+3. Content leaves if DATA has 354, and MAIL and a recipient *of its own transaction*
+   were accepted. Commands that are given after it leave in the same write as its final
+   dot (RFC 2920 3.1).
+4. The octets of a BDAT leave if MAIL and a recipient were accepted and no chunk was
    refused: a server that refuses BDAT without reading them takes them for commands.
-5. A MAIL that leaves behind content without a verdict, behind a refused BDAT, or where
-   a transaction was left open before the pipeline, is preceded by RSET. The reply to
-   that RSET is dropped, unless it is a refusal.
+5. RSET is said before MAIL in three cases: the content before has no final reply yet,
+   a BDAT was refused, or a transaction was open when the pipeline began. The reply to
+   this RSET is dropped, unless it is a refusal.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ class Command:
 
     Attributes:
         line: The command line.
-        future: The caller's, who may cancel it.
-        reply: The one that the protocol resolves, where the reply must be known
-            whatever the caller does; else the same as `future`.
-        answers: Of the transaction that MAIL begins; None for other commands.
+        future: What the caller has; the caller may cancel it.
+        reply: What the protocol resolves. It is `future` itself, unless the reply must
+            be known even if the caller cancels.
+        answers: Those of the transaction that MAIL begins; None for other commands.
     """
 
     line: bytes
@@ -76,7 +77,7 @@ class DataContent:
 
 @dataclass(slots=True)
 class DataChunk:
-    """A BDAT with its octets, which waits for the answers."""
+    """A BDAT with its octets; it waits for the replies to MAIL and RCPT."""
 
     octets: bytes
     is_last: bool
@@ -102,11 +103,11 @@ class Outbox:
         self._is_closing = False
         self._in_content = False
         self._ending: Transaction | None = None  # whose content is being sent
-        self._must_settle = False  # the last group ended with a command that says so
-        self._must_reset = session.transfer.must_reset  # before the next MAIL
-        self._is_reset_alone = False  # behind a refused BDAT nothing leaves with it
-        self._is_behind = False  # commands that leave now are behind a content
-        self._has_left = False  # a MAIL of this pipeline
+        self._must_settle = False  # before the next group, every reply must come
+        self._must_reset = session.transfer.must_reset  # before a MAIL
+        self._is_reset_alone = False  # that RSET is a group of its own
+        self._is_behind = False  # the content before has no final reply yet
+        self._has_left = False  # whether a MAIL of this pipeline has left
 
     def put(self, item: Command | DataContent | DataChunk) -> None:
         """Take what is to be sent next."""
@@ -126,7 +127,7 @@ class Outbox:
             self._protocol.end(SMTPConnectionLostError("a pipeline was broken off"))
 
     async def send_all(self) -> None:
-        """Send what is given until no more is, and every reply is in."""
+        """Send what is put in, until the outbox is closed and every reply has come."""
         try:
             while self._queue or not self._is_closing:
                 if not self._queue:
@@ -146,7 +147,7 @@ class Outbox:
             if self._protocol.has_lost_replies:
                 self._protocol.check()
         except BaseException as exc:
-            # What has not left fails for what ended the connection: it is not unknown.
+            # What has not left gets the cause of the end: it was certainly not sent.
             broken_off = SMTPConnectionLostError("a pipeline was broken off")
             for unsent in self._queue:
                 if not isinstance(exc, Exception):
@@ -212,7 +213,7 @@ class Outbox:
         if reset.cancelled() or reset.exception() is not None:
             return
         if not is_ok(reset.result()):
-            # Nothing more leaves behind a content in this session.
+            # From now on nothing leaves after a dot that has no reply yet.
             self._session.allow_behind_dot = False
 
     # Content
@@ -224,7 +225,7 @@ class Outbox:
                     reply = await self._send_content(item)
                 else:
                     reply = await self._send_chunk(item)
-        except Exception as exc:  # of the source of a content, too
+        except Exception as exc:  # an exception of the source of the content, too
             if isinstance(exc, SMTPDeliveryUnknownError) or not _is_refused(item):
                 _fail(item.future, exc)
             raise
@@ -259,16 +260,16 @@ class Outbox:
             await self._session.transfer.result_of(transaction, self._say_behind)
         except SMTPCommandFailedError:
             if not transaction.has_content_reply:
-                raise  # what the content is read from has raised it
+                raise  # the source of the content has raised it
         self._in_content = self._is_behind = False
         self._ending = None
         self._must_reset = not is_ok(transaction.replies[-1])
         return transaction.replies[-1]
 
     async def _withhold(self, item: DataContent, refusal: Reply | None) -> Reply:
-        """Keep content back for which the server has no transaction of its own."""
+        """Keep content back, because the server has not begun its transaction."""
         if refusal is None or not item.answers.is_lone_dot_safe:
-            # A dot would be a mail, to the recipients of another one.
+            # A dot would send a mail, perhaps to the recipients of another transaction.
             error = SMTPProtocolError("a 354 to DATA, but no content may follow it")
             self._protocol.end(error)
             if refusal is None:
@@ -307,14 +308,14 @@ class Outbox:
             return None
         if (refusal := answers.refusal()) is not None:
             return refusal
-        content = Content(item.octets, is_binary=True)  # as it is, whatever it is
+        content = Content(item.octets, is_binary=True)  # or canonical
         body = Body(content, is_chunked=True, is_last=item.is_last)
         transaction = Transaction(self._plan(body, answers), self._timeouts)
         if not item.is_last:
             await self._send_middle(item, transaction)
             return None
         self._ending, self._must_settle = transaction, True
-        with suppress(SMTPCommandFailedError):  # a reply like any other
+        with suppress(SMTPCommandFailedError):  # the caller gets the reply
             await self._session.transfer.result_of(transaction)
         self._ending = None
         reply = transaction.replies[-1]
@@ -329,14 +330,14 @@ class Outbox:
         return reply
 
     async def _send_middle(self, item: DataChunk, transaction: Transaction) -> None:
-        """Send a chunk that is not the last, and let its reply come when it comes."""
+        """Send a chunk that is not the last, without waiting for its reply."""
         reply: ReplyFuture = asyncio.get_running_loop().create_future()
         item.answers.chunks.append(reply)
         pass_on(reply, item.future)
         writer = ContentWriter(self._protocol, transaction, self._timeouts)
         try:
             await writer.write(None)
-        except SMTPCommandFailedError:  # early, and so the connection has ended
+        except SMTPCommandFailedError:  # too early; the connection has ended
             reply.set_result(transaction.replies[-1])
             return
         transaction.future.add_done_callback(
@@ -356,9 +357,9 @@ def _resolve(
 
 
 def _is_refused(item: Command | DataContent | DataChunk) -> bool:
-    """Give content the reply for which it was refused, if its transaction was.
+    """Give content the refusal of its transaction, and return whether there is one.
 
-    What the server has said counts for more than the end of the connection behind it.
+    The refusal counts for more than the end of the connection after it.
     """
     refusal = None if isinstance(item, Command) else item.answers.refusal()
     if refusal is not None and not item.future.done():
@@ -367,7 +368,7 @@ def _is_refused(item: Command | DataContent | DataChunk) -> bool:
 
 
 def pass_on(reply: ReplyFuture, future: ReplyFuture) -> None:
-    """Settle the caller's future as the protocol's own will be settled."""
+    """Have the future of the caller get the same reply, or error, as another one."""
     reply.add_done_callback(lambda reply: _pass_on(reply, future))
 
 
@@ -381,7 +382,7 @@ def _pass_on(reply: ReplyFuture, future: ReplyFuture) -> None:
 
 
 def _fail(future: ReplyFuture, exc: BaseException) -> None:
-    """Fail a future that the caller may have dropped; the loop must not complain."""
+    """Fail a future; asyncio does not complain if nobody looks at it."""
     if not future.done():
         future.set_exception(exc)
         future.exception()

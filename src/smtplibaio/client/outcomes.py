@@ -2,10 +2,10 @@
 
 Rules:
 
-1. The session belongs to the run from its first mail on, until it is left.
-2. Whatever way it is left, by its end, `break`, an exception or a cancellation, the
-   session is ready for the next operation, or its connection has ended. An iterator
-   that nobody holds any more has been left.
+1. The session belongs to the run from its first mail on, until the run is left.
+2. A run is left at its end, by `break`, by an exception or by a cancellation. After
+   each of them the session is ready for the next operation, or its connection has
+   ended. If nothing refers to the iterator any more, the run has been left.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class RunWithTurn:
         self._window = window
         self._loop: asyncio.AbstractEventLoop | None = None
         self._maker = _running_task()
-        self._user: asyncio.Task[Any] | None = None  # who asked for an outcome last
+        self._user: asyncio.Task[Any] | None = None  # asked for an outcome last
         self._turns: Turns | None = None  # taken, and not given back
         self._run: Run | None = None
         self._is_over = False
@@ -95,9 +95,9 @@ class RunWithTurn:
     def is_waiting_for_itself(self) -> bool:
         """Return whether the running task is the one that should ask for outcomes.
 
-        Or it reads mails for this very run, which waits for them. A task that asked for
-        an outcome and has ended since, as `wait_for` makes one before Python 3.12, did
-        so for the task that made the run.
+        The answer is also yes if the running task reads mails for this run, which waits
+        for them. If the task that asked last has ended (before Python 3.12, `wait_for`
+        makes such tasks), it asked for the task that made the run.
         """
         user = self._user
         if user is None or user.done():
@@ -164,9 +164,9 @@ class RunWithTurn:
                 turns.give_back()
 
     def abandon(self) -> None:
-        """Leave the run, when the outcome that is waited for is there.
+        """Leave the run; if somebody waits for an outcome, as soon as it has come.
 
-        It may be called from any thread: garbage is collected where it happens to be.
+        It may be called from any thread, because garbage is collected in any thread.
         """
         self._is_abandoned = True
         loop = self._loop

@@ -1,11 +1,11 @@
-"""Commands now, futures back: what a caller may give, and when.
+"""A pipeline, as its caller sees it: commands go in, futures of replies come out.
 
 Rules:
 
-1. What may not go on the wire, or not where it stands, is an error of the call that
-   gives it.
-2. A refused command is a reply and not an exception; whoever groups commands judges
-   the replies together.
+1. If a command may not be sent at all, or not at this point, the call that gives it
+   raises the error.
+2. A refused command is a reply and not an exception: the caller who groups commands
+   judges their replies together.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class Pipeline:
         self._outbox = Outbox(session)
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
-        self._data: ReplyFuture | None = None  # of a DATA without its content as yet
-        self._of_data: Answers | None = None  # of the transaction that it belongs to
+        self._data: ReplyFuture | None = None  # of a DATA that has no content yet
+        self._of_data: Answers | None = None  # of the transaction of this DATA
         self._answers: Answers | None = None
         if session.open is not None:
-            # Chunks of an earlier pipeline cannot be continued: what was held of them
-            # is gone with it.
+            # Chunks of an earlier pipeline cannot be continued: the octets that it held
+            # back are gone.
             self._answers = self._new_answers(session.open.body, session.open)
             self._answers.is_withdrawn = session.open.has_chunks
             self._answers.has_chunks = session.open.has_chunks
@@ -71,8 +71,8 @@ class Pipeline:
     def mail(self, sender: object, options: Iterable[str] = ()) -> ReplyFuture:
         """Say MAIL (RFC 5321 4.1.1.2); "" is the null reverse-path.
 
-        Behind content that has no final reply yet, and where a transaction was left
-        open, RSET goes in front of it.
+        RSET goes before it if the content before has no final reply yet, or if a
+        transaction was left open.
 
         Raises:
             SMTPArgumentError: It may not go on the wire.
@@ -120,9 +120,8 @@ class Pipeline:
     def content(self, message: Message) -> ReplyFuture:
         """Send the content that DATA announced; the future has the final reply.
 
-        Where DATA, MAIL or every RCPT of the transaction was refused, nothing is sent,
-        and the future has that reply. What a file or an iterable gives is sent as it is
-        read.
+        If DATA, MAIL or every RCPT of the transaction was refused, nothing is sent, and
+        the future has that reply. A file or an iterable is read while it is sent.
 
         Raises:
             SMTPArgumentError: DATA was not given, or the content cannot be sent.
@@ -143,7 +142,7 @@ class Pipeline:
         """Send a chunk of content with BDAT (RFC 3030 2).
 
         Line ends become CRLF, across the chunks, unless MAIL has announced
-        BODY=BINARYMIME. The octets leave when MAIL and a recipient were accepted; where
+        BODY=BINARYMIME. The octets leave when MAIL and a recipient were accepted. If
         they were not, or a chunk was refused, the future has that reply.
 
         Args:
@@ -164,7 +163,7 @@ class Pipeline:
             raise SMTPArgumentError("the content cannot be continued: call rset()")
         octets, canonicaliser = octets_of(chunk), None
         if answers.canonicaliser is not None:
-            canonicaliser = copy(answers.canonicaliser)  # a bad chunk leaves no trace
+            canonicaliser = copy(answers.canonicaliser)  # a bad chunk changes nothing
             octets = canonicaliser.feed(octets)
             if last:
                 octets += canonicaliser.finish()
@@ -219,7 +218,7 @@ class Pipeline:
     def _say_and_keep(
         self, line: bytes, answers: Answers | None = None
     ) -> tuple[ReplyFuture, ReplyFuture]:
-        """Say a command whose reply has to be known, whatever the caller cancels."""
+        """Say a command whose reply must be known, even if the caller cancels it."""
         self._check_open()
         future: ReplyFuture = self._loop.create_future()
         reply: ReplyFuture = self._loop.create_future()
@@ -273,7 +272,7 @@ class Pipeline:
             self._check_content_followed()
 
     def _leave_open(self) -> None:
-        """Tell the session what whoever uses it next finds begun, or refused."""
+        """Note in the session the transaction left open, or the refusal of MAIL."""
         session, answers = self._session, self._answers
         session.open = None
         if not self._outbox.in_transaction:

@@ -1,11 +1,11 @@
-"""Mails from where they come, no faster than they are sent.
+"""Reading the mails of an iterable, a few ahead of those that are sent.
 
 Rules:
 
 1. An asynchronous iterable is read by one task, a few items ahead; another iterable is
    asked for an item when one is due.
-2. What the iterable raises comes out in the place of the next item.
-3. A generator is closed when nobody wants its items any more.
+2. If the iterable raises an exception, it is raised in place of the next item.
+3. A generator is closed when no more of its items are wanted.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from ..exceptions import SMTPArgumentError
 
 __all__ = ["END", "NOTHING_YET", "Prefetch", "is_read_for"]
 
-#: There are no more.
+#: Returned if there are no more items.
 END: Any = object()
 
-#: There is none at the moment.
+#: Returned if there is no item at the moment.
 NOTHING_YET: Any = object()
 
 
-#: For whom the running task reads mails, where it does; tasks that it makes inherit it.
+#: The operation for which the running task reads mails; its child tasks inherit it.
 _reads_for: ContextVar[object] = ContextVar("smtplibaio.reads_for", default=None)
 
-#: Tasks that read. The loop itself holds no task that waits for what nobody else holds.
+#: The tasks that read. The loop has only weak references: they could be collected.
 _readers: set[asyncio.Task[None]] = set()
 
 
@@ -50,7 +50,7 @@ class Prefetch:
         reader: The operation that the items are for; see `is_read_for`.
 
     Raises:
-        SMTPArgumentError: It is not an iterable of mails.
+        SMTPArgumentError: The source is not an iterable of mails.
     """
 
     def __init__(self, source: object, ahead: int, reader: object = None) -> None:
@@ -75,7 +75,7 @@ class Prefetch:
             )
 
     def at_once(self) -> Any:
-        """Return the next item if it is there; else `NOTHING_YET`, or `END`.
+        """Return the next item; `NOTHING_YET` if it has not come, `END` after the last.
 
         Raises:
             BaseException: What the iterable raised.
@@ -93,10 +93,10 @@ class Prefetch:
         return self._ready.popleft()
 
     async def next(self) -> Any:
-        """Wait for the next item; return `END` where there is none.
+        """Wait for the next item; return `END` after the last.
 
-        Other tasks have their turn, even where there is nothing to wait for: mails that
-        cannot be sent wait for nobody, and there may be no end of them.
+        Other tasks can always run meanwhile, even if the item is there: a source may
+        give mails without end that cannot be sent, and these wait for nothing else.
 
         Raises:
             BaseException: What the iterable raised.
@@ -129,7 +129,7 @@ class Prefetch:
             self._error = exc
             raise
         except BaseException as exc:
-            self._error = exc  # whoever asks for the next item gets it
+            self._error = exc  # the next call of `next` or `at_once` raises it
         finally:
             self._ready.append(END)
             self._news.set()

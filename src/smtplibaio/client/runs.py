@@ -5,15 +5,16 @@ Rules:
 1. With a window of 1 the content of a mail leaves in one write with the commands of the
    next (RFC 2920 3.1). With a larger window each mail leaves whole, with one BDAT LAST
    (RFC 3030 2), as long as fewer mails are unanswered.
-2. A mail that leaves before the one in front of it has its final reply begins with
-   RSET: nothing can be nested in what is left of a refused mail.
-3. Once a refusal has been read no further mail leaves until every reply is in. In a
+2. If the mail before has no final reply yet, a mail begins with RSET. Otherwise it
+   could be nested in the transaction that is left of a refused mail.
+3. After a refusal was read, no further mail leaves until every reply has come. In a
    window RSET is next (RFC 3030 2: "The resulting state from a failed BDAT command is
    indeterminate").
-4. A mail that cannot be made is "not sent", and the run goes on. What the iterable of
-   mails raises comes out when every mail that has left has its outcome.
-5. A mail that is read as it is sent, must not leave before every recipient is accepted,
-   or has its progress told, travels alone.
+4. A mail that cannot be made is "not sent", and the run goes on. If the iterable of
+   mails raises an exception, the caller gets it after the outcome of every mail that
+   has left.
+5. These mails are not sent whole, but alone: a mail whose content is read while it is
+   sent, a mail with `all_or_nothing`, and a mail with `progress`.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ class _Item:
 
     Attributes:
         mail: The mail.
-        plan: What will be said; None where the mail cannot be sent.
-        error: Why it cannot.
-        transaction: Its transaction, once something was said for it.
+        plan: What will be said; None if the mail cannot be sent.
+        error: Why the mail cannot be sent.
+        transaction: Its transaction, as soon as something was said for it.
         is_whole: Whether all of it was said at once.
     """
 
@@ -66,7 +67,7 @@ class _Item:
 
 
 class Run:
-    """Send the mails of an iterable.
+    """Send the mails of an iterable; `outcomes.RunWithTurn` has the turn for it.
 
     Args:
         session: A session that owes no reply.
@@ -79,14 +80,14 @@ class Run:
         self._transfer = session.transfer
         self._mails = mails
         self._window = window if session.terms.allow_window else 1
-        self._items: deque[_Item] = deque()  # taken, and still without an outcome
+        self._items: deque[_Item] = deque()  # taken, and without an outcome yet
         self._latest: Transaction | None = None  # the last one that was said whole
-        self._unread: deque[Transaction] = deque()  # said whole; refused, or owed to
+        self._unread: deque[Transaction] = deque()  # whole, not known to be accepted
         self._must_reset = False
-        self._error: BaseException | None = None  # what there was instead of a mail
+        self._error: BaseException | None = None  # what the iterable raised
 
     async def next(self) -> Outcome | None:
-        """Return the outcome of the oldest mail; None where there are no more.
+        """Return the outcome of the oldest mail; None if there are no more.
 
         Raises:
             Exception: What the iterable of mails raised.
@@ -103,14 +104,14 @@ class Run:
             if any(item.is_whole for item in self._items):
                 exc.add_note("Mails without an outcome may have been accepted.")
             raise
-        # Not before its replies are in: `leave` looks at it.
+        # Only now, because `leave` must still find it while its replies are owed.
         transaction = self._items.popleft().transaction
         if self._unread and self._unread[0] is transaction:
             self._unread.popleft()
         return outcome
 
     def leave(self) -> None:
-        """Stop. What has left in a window stays on its way: its replies are dropped."""
+        """Stop. Mails of a window that have left stay sent, and replies are dropped."""
         begun = [item for item in self._items if item.transaction is not None]
         for transaction in filter(None, [item.transaction for item in begun]):
             self._transfer.break_off(transaction)
@@ -122,13 +123,13 @@ class Run:
             error = SMTPConnectionLostError("send_many was left before its end")
             protocol.end(error)
         elif begun or self._must_reset:
-            with suppress(SMTPException):  # the connection has ended, and says so later
+            with suppress(SMTPException):  # the next call says so
                 protocol.ask(commands.RSET, self._session.timeouts.reply, "RSET")
 
     # Taking mails
 
     async def _fill(self) -> None:
-        """Take mails, and in a window say them, until no more may be on their way."""
+        """Take as many mails as may be unanswered; say them, if there is a window."""
         if self._must_reset or self._is_refused():
             if self._items:
                 return
@@ -146,7 +147,7 @@ class Run:
             await self._transfer.flush_whole()
 
     async def _given(self) -> Any:
-        """Return the next mail; wait for it only where no other is on its way."""
+        """Return the next mail; wait for it only if no other mail is on its way."""
         try:
             if self._items:
                 return self._mails.at_once()
@@ -158,7 +159,7 @@ class Run:
             return END
 
     def _is_refused(self) -> bool:
-        """Whether a mail was refused that nobody has asked for yet."""
+        """Return whether a mail was refused whose outcome was not asked for yet."""
         while self._unread:
             transaction = self._unread[0]
             if transaction.odd and (
@@ -176,11 +177,11 @@ class Run:
             return False
         if not items:
             return True
-        # What travels alone waits for the mails in front of it; others wait for it.
+        # A mail that travels alone waits for those before it, and those after it wait.
         return items[-1].plan is None or items[-1].is_whole
 
     def _take(self, given: Any) -> _Item:
-        """Put a mail to those of the run, with its plan, or why there is none."""
+        """Add a mail to the run, with its plan, or with the error if it has none."""
         item = _Item(given if isinstance(given, Mail) else Mail(given))
         self._items.append(item)
         try:
@@ -203,7 +204,7 @@ class Run:
         )
 
     def _begin_next(self) -> None:
-        """Say the commands of the next mail, if it is there."""
+        """Say the commands of the next mail, if there is one at the moment."""
         try:
             given = self._mails.at_once()
         except (Exception, asyncio.CancelledError) as exc:
@@ -235,7 +236,7 @@ class Run:
         try:
             await perform(protocol, commands.RSET, self._session.timeouts.quit)
         except SMTPException as exc:
-            protocol.end(exc)  # the mails to come tell
+            protocol.end(exc)  # the next mails report it
 
     # What became of them
 
@@ -274,22 +275,22 @@ class Run:
     async def _send_again(
         self, item: _Item, plan: Plan, unjudged: Transaction
     ) -> Outcome:
-        """Send a mail alone whose commands came behind a dot, and were not judged."""
+        """Send a mail again whose commands came too soon, after a dot: now alone."""
         self._session.allow_behind_dot = False
-        was_reset = is_ok(unjudged.replies[0])  # else the RSET is due once more
+        was_reset = is_ok(unjudged.replies[0])  # otherwise RSET is due again
         item.transaction = self._session.transaction(plan, resets=not was_reset)
         return await self._outcome_of(item)
 
 
 def _fits(plan: Plan) -> bool:
-    """Return whether all of a mail may leave at once."""
+    """Return whether a mail may be sent whole, before any reply."""
     body = plan.body
     is_plain = body.progress is None and not plan.all_or_nothing
     return is_plain and isinstance(body.content, Content)
 
 
 def _is_cancelled() -> bool:
-    """Return whether the running task is being cancelled, not only what it reads."""
+    """Return whether the running task is cancelled, not only its source of mails."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -5,7 +5,7 @@ Rules:
 1. What is learnt from the server is replaced whole. After TLS nothing is known: "The
    client MUST discard any knowledge obtained from the server" (RFC 3207 4.2).
 2. HELO is for servers that do not know EHLO (RFC 5321 3.2): for a 5yz, not for a 4yz.
-3. A mail begins with RSET where the server may hold another transaction; the module
+3. A mail begins with RSET if the server may hold another transaction; the module
    `mail.resetting` decides it.
 """
 
@@ -68,7 +68,7 @@ class Open(NamedTuple):
     """A transaction that was begun by hand: MAIL was taken, and nothing has ended it.
 
     Attributes:
-        body: What BODY says of its content, where it was given.
+        body: What BODY says of its content, if it was given.
         has_chunks: Whether a BDAT was given, and not the last.
         accepted: How many recipients were accepted.
         refusal: The reply to the last recipient that was refused, if one was.
@@ -92,13 +92,13 @@ class Session:
         protocol: The connection.
         settings: How the client is configured.
         greeting: The server's greeting.
-        learnt: What the server has said of itself.
-        terms: What may be said to it; made with `learnt`.
-        open: The transaction that was begun by hand; None where there is none.
-        refusal: The refusal of the last MAIL that was given by hand; None where that
+        learnt: What the client has learnt from the server.
+        terms: What may be said to the server; made with `learnt`.
+        open: The transaction that was begun by hand; None if there is none.
+        refusal: The refusal of the last MAIL that was given by hand; None if that MAIL
             was accepted.
-        allow_behind_dot: Whether commands may leave behind content that is not
-            answered; False from when the server has refused some for that.
+        allow_behind_dot: Whether commands may leave after content that has no final
+            reply yet; False after the server has once refused such commands.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Session:
     # Who the client is
 
     async def introduced(self) -> Learnt:
-        """Say EHLO (LHLO), or HELO where the server does not know that, unless said."""
+        """Say EHLO (LHLO), unless it was said, or HELO if EHLO is not known."""
         if self.learnt.is_introduced:
             return self.learnt
         try:
@@ -151,7 +151,7 @@ class Session:
             except SMTPException:
                 if self.protocol.cause is None or exc.code in _UNKNOWN_COMMAND:
                     raise
-                raise exc from None  # the server had said why it would hang up
+                raise exc from None  # the refusal of EHLO says why the server hung up
         return self.learnt
 
     async def ehlo(self, line: bytes | None = None) -> Reply:
@@ -180,8 +180,9 @@ class Session:
         if line is None:
             transport = self.protocol.transport
             line = spell(own_name(self.settings) or address_literal(transport))
-        # Broken off, nobody knows which of the two the server goes by: what was learnt
-        # counts no more. Refused, it does (RFC 5321 4.1.4: "the same state").
+        # If it is broken off, nobody knows which of the two introductions counts for
+        # the server: forget what was learnt. If it is refused, what was learnt still
+        # holds (RFC 5321 4.1.4: "the same state").
         before = self.learnt
         self._learn(Learnt(is_authenticated=before.is_authenticated))
         try:
@@ -267,8 +268,8 @@ class Session:
     async def data(self, message: Message, fitted: Content | Stream | None) -> Reply:
         """Say DATA and the content; return the final reply.
 
-        No content leaves where MAIL or every recipient of its own transaction was
-        refused, whatever the server says to DATA.
+        If MAIL or every recipient of its own transaction was refused, no content
+        leaves, whatever the server says to DATA.
         """
         begun = self.open or Open(refusal=self.refusal)
         if begun.is_for_bdat:
@@ -308,7 +309,7 @@ class Session:
         raise SMTPCommandFailedError(*refusal, "RCPT", refusal)
 
     async def _reset_if_due(self) -> None:
-        """Say RSET where the server may keep a transaction that has come to nothing."""
+        """Say RSET if the server may still hold a transaction that has failed."""
         if self.transfer.must_reset:
             refusal = self.refusal
             await self.rset()
@@ -336,7 +337,7 @@ class Session:
 
         Args:
             plan: What will be said.
-            is_behind: Whether the mail in front of it has no final reply yet.
+            is_behind: Whether the mail before it has no final reply yet.
             resets: Whether RSET comes first in any case.
             is_whole: Whether all of it is said at once.
             first_reply: The seconds that the first reply may take.
@@ -388,7 +389,7 @@ class Session:
 
 
 def own_name(settings: Settings) -> str | None:
-    """Return the client's name, as far as it does not depend on a connection."""
+    """Return the client's name, if it does not depend on a connection."""
     if settings.name is not None:
         return settings.name
     name = socket.gethostname()

@@ -1,16 +1,16 @@
-"""Reading content from where it comes, while it is being sent.
+"""Reading content from a file or an iterable, while it is being sent.
 
 Rules:
 
 1. An asynchronous source is read in the task of the caller, one chunk after another,
-   so that what it has of a context holds for all of them.
-2. A file is read in a thread: a disk or a pipe must not hold the loop up.
-3. Chunks are put together to blocks; where chunks come slowly, so do the blocks.
-4. A source that gives nothing for too long is given up: the server would hang up.
-5. What a source raises comes out as it is. A generator is closed with the mail.
-6. A read in a thread cannot be broken off, and would take octets from whoever reads
-   the file next. So the connection is ended at once, and then the read is waited for; a
-   second cancellation leaves without it.
+   so that all chunks are read in the same context (`contextvars`).
+2. A file is read in a thread, because a disk or a pipe must not block the loop.
+3. Chunks are put together to blocks. If chunks come slowly, a block may be smaller.
+4. A source that gives nothing for too long is given up, before the server hangs up.
+5. An exception of the source is raised unchanged. A generator is closed at the end.
+6. A read in a thread cannot be broken off: it would take octets that the next reader of
+   the file should have. So a cancellation ends the connection at once, and then waits
+   for the read. A second cancellation does not wait.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _END: Any = object()
 
 
 class SourceStoppedError(Exception):
-    """Say that reading was broken off, for nobody wants the rest."""
+    """Reading was broken off, because the rest of the content is not wanted."""
 
 
 async def blocks_of(
@@ -53,11 +53,11 @@ async def blocks_of(
     timeout: float | None,
     on_break: Callable[[], object],
 ) -> AsyncGenerator[bytes, None]:
-    """Read a stream, and give what is sent of it in blocks, none of them empty.
+    """Read a stream, and give its octets as they are sent, in blocks; none is empty.
 
     Args:
         stream: What to read.
-        no_8bit: What an octet above 127 raises, if it cannot travel.
+        no_8bit: The error for an octet above 127; None if such octets can be sent.
         stop: Reading is broken off when this future is done.
         timeout: Seconds that the source may take for a chunk.
         on_break: Called when reading is broken off, before a read that is under way in
@@ -65,7 +65,7 @@ async def blocks_of(
 
     Raises:
         SMTPArgumentError: The content cannot be sent.
-        SMTPException: `no_8bit`.
+        SMTPException: The stream has an octet above 127, and `no_8bit` is given.
         SMTPTimeoutError: The source took too long.
         SourceStoppedError: `stop` is done.
     """
@@ -87,7 +87,7 @@ async def blocks_of(
                 since = loop.time()
     block = bytes(held)
     if not stream.is_binary:
-        # The end that the last line lacks leaves with it.
+        # If the last line has no line end, it gets one.
         block = canonicaliser.feed(block) + canonicaliser.finish()
     if block:
         yield block
@@ -128,7 +128,7 @@ async def _chunks(
 async def _read(file: Readable, on_break: Callable[[], object]) -> Any:
     if isinstance(file, io.BytesIO):
         return file.read(BLOCK)
-    # What a pipe has does not wait until it has a whole block.
+    # Of a pipe, read what it has, and do not wait for a whole block.
     read = getattr(file, "read1", file.read)
     reading = asyncio.get_running_loop().run_in_executor(None, read, BLOCK)
     try:
@@ -140,7 +140,7 @@ async def _read(file: Readable, on_break: Callable[[], object]) -> Any:
 
 
 class _Pull:
-    """Wait for a source, but no longer than makes sense."""
+    """Wait for a source, until the time is up or the content is not wanted."""
 
     def __init__(self, stop: asyncio.Future[Any], timeout: float | None) -> None:
         self._stop = stop
@@ -149,7 +149,7 @@ class _Pull:
         self.gave()
 
     def gave(self) -> None:
-        """Let the time for the next octets begin; nothing is no octet."""
+        """Note that octets have come: the time for the next octets begins now."""
         self._when = None
         if self._timeout is not None:
             self._when = self._loop.time() + self._timeout
@@ -166,9 +166,9 @@ class _Pull:
         cancellations = task.cancelling() if task else 0
 
         def interrupt(_: object) -> None:
-            # Who is cancelled ends the connection, and waits for a read that is under
-            # way: the end of the connection must not interrupt that. A limit that has
-            # passed cancels, too, and cannot be moved any more.
+            # A cancelled task has ended the connection, and waits for the read in the
+            # thread: the end of the connection must not interrupt this wait. A limit
+            # that has passed is a cancellation, too, and cannot be moved any more.
             is_cancelled = task is not None and task.cancelling() > cancellations
             if is_waiting and not is_cancelled:
                 limit.reschedule(self._loop.time())
@@ -183,7 +183,7 @@ class _Pull:
                     self._stop.remove_done_callback(interrupt)
         except TimeoutError:
             if not limit.expired():
-                raise  # the source's own
+                raise  # a TimeoutError of the source
             if self._stop.done():
                 raise SourceStoppedError from None
             raise SMTPTimeoutError(

@@ -1,4 +1,4 @@
-"""What a listener is told of one mail: that it starts, and once what became of it.
+"""The two events of one mail for a listener: `MailStarted`, then `MailEnded`.
 
 Rules:
 
@@ -6,7 +6,7 @@ Rules:
    follows exactly once, however the mail ends.
 2. Only a whole mail has a story: commands that a caller gives by hand, or puts into a
    pipeline, have none.
-3. Where nobody listens there is no story, and a mail pays nothing for it.
+3. If there is no listener, there is no story, and it costs nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PATH = re.compile(rb'<((?:"(?:\\.|[^"\\])*"|[^">])*)>')
 
 
 class Story:
-    """The events of one mail; making it tells that the mail starts.
+    """The events of one mail; the constructor sends `MailStarted`.
 
     Args:
         narrator: The way to the listener.
@@ -44,11 +44,11 @@ class Story:
         narrator.tell(started)
 
     def end(self, transaction: Transaction, error: BaseException | None = None) -> None:
-        """Tell what became of the mail; `transaction.status` knows it.
+        """Send `MailEnded`, with `transaction.status`.
 
         Args:
             transaction: The transaction of the mail.
-            error: What the caller gets instead of a result.
+            error: The exception that the caller gets instead of a result.
         """
         seconds = time.monotonic() - self._began
         reply = transaction.replies[-1] if transaction.has_content_reply else None
@@ -58,11 +58,11 @@ class Story:
     def break_off(
         self, transaction: Transaction, error: BaseException | None = None
     ) -> None:
-        """Tell the end of a mail that nobody waits for any more.
+        """Send `MailEnded` for a mail that nobody waits for any more.
 
         Args:
             transaction: The transaction of the mail.
-            error: What has ended the wait.
+            error: The exception that has ended the wait.
         """
         if transaction.is_all_sent:
             transaction.status = "unknown"

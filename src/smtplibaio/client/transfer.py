@@ -2,11 +2,11 @@
 
 Rules:
 
-1. Commands leave as soon as their gate is open, in as few writes as there can be; what
+1. Commands leave as soon as their gate is open, in as few writes as possible. What
    `and_then` says leaves in the same write as the end of the content.
 2. Afterwards the session is ready for the next transaction, or its connection has
    ended. Putting it in order never hides the error that made it necessary.
-3. A mail whose octets have begun is finished, or the connection ends.
+3. Content that has begun is finished, or the connection ends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .story import Story
 
 __all__ = ["AndThen", "Transfer"]
 
-#: Called when the end of a content is about to leave: it may say what leaves with it.
+#: Called just before the end of a content leaves: what it says leaves with the end.
 AndThen = Callable[[], object] | None
 
 
@@ -45,12 +45,12 @@ class Transfer:
     """Run transactions on a connection.
 
     Attributes:
-        must_reset: Whether the next MAIL needs RSET in front of it, for a server may
-            keep the transaction of content that it has refused.
-        stories: What tells a listener of the mails that have not ended.
+        must_reset: Whether RSET is due before the next MAIL, because the server may
+            still hold a transaction that has failed.
+        stories: The story of each mail that has not ended, if there is a listener.
 
     Args:
-        protocol: A connection that owes no reply but those to what was said here.
+        protocol: A connection; no reply is owed but to commands of this object.
         timeouts: The limits of the session.
     """
 
@@ -68,8 +68,8 @@ class Transfer:
         self._protocol = protocol
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
-        self._held: list[Transaction] = []  # whole mails that the next flush writes
-        self._octets = 0  # of their content
+        self._held: list[Transaction] = []  # the whole mails that the next flush writes
+        self._octets = 0  # how many octets of content they have
         self.must_reset = False
         self.stories: dict[Transaction, Story] = {}
 
@@ -92,12 +92,12 @@ class Transfer:
 
         Args:
             transaction: One that was not begun, or only by `begin`.
-            and_then: Called when the end of the content is about to leave; None for
-                nothing more to say.
+            and_then: Called just before the end of the content leaves; None if nothing
+                is to leave with it.
 
         Raises:
-            SMTPException: What the transaction came to, as `Transaction.result` and
-                `Transaction.loss` say.
+            SMTPException: The mail failed; see `Transaction.result` and
+                `Transaction.loss`.
             Exception: What the source of the content raised.
         """
         protocol = self._protocol
@@ -120,7 +120,7 @@ class Transfer:
             await self._put_in_order(transaction, exc)
             raise
         except BaseException as exc:
-            # Nobody knows what the server waits for: the next command would be mail.
+            # The server may wait for content, and take the next command for that.
             protocol.end(SMTPConnectionLostError("a mail transaction was broken off"))
             if transaction.is_all_sent:
                 transaction.status = "unknown"
@@ -141,7 +141,7 @@ class Transfer:
         except SMTPException as exc:
             _raise_loss(transaction, exc)
         except Exception as exc:
-            # What the server has said counts for more than what a source has raised.
+            # A refusal of the server counts for more than an exception of the source.
             if (refusal := transaction.content_refusal()) is not None:
                 raise transaction.loss(refusal) from exc
             raise
@@ -149,7 +149,7 @@ class Transfer:
             writer.done()
 
     def _write_at_once(self, transaction: Transaction, and_then: AndThen) -> bool:
-        """Write content of one block; return False where there may be more."""
+        """Write content that is one block; return False if it may be more."""
         body = transaction.plan.body
         content = body.content
         if body.progress is not None or not isinstance(content, Content):
@@ -157,7 +157,7 @@ class Transfer:
         if (octets := content.only_block) is None:
             return False
         protocol = self._protocol
-        if protocol.cause is not None:  # before anything is taken that leaves with it
+        if protocol.cause is not None:  # before `and_then` takes what leaves with it
             protocol.check()
         octets = bdat_last(octets) if body.is_chunked else dotted(octets)
         protocol.say(octets, transaction.owe(is_last=True))
@@ -193,7 +193,7 @@ class Transfer:
                 else:
                     await protocol.ask(line, self._timeouts.quit, "a lone dot", b"")
         except SMTPException as why:
-            protocol.end(why)  # the next call tells; this one has an error to raise
+            protocol.end(why)  # the next operation reports it
         except BaseException:
             protocol.end(SMTPConnectionLostError("a mail transaction was broken off"))
             raise
@@ -201,14 +201,14 @@ class Transfer:
     def _tell(
         self, transaction: Transaction, error: BaseException | None = None
     ) -> None:
-        """Tell the end of a mail, if anybody listens."""
+        """Tell the listener, if there is one, that a mail has ended."""
         if self.stories and (story := self.stories.pop(transaction, None)):
             story.end(transaction, error)
 
     def break_off(
         self, transaction: Transaction, error: BaseException | None = None
     ) -> None:
-        """Tell the end of a mail that nobody waits for any more, if anybody listens."""
+        """Tell the listener, if there is one, that nobody waits for a mail any more."""
         if self.stories and (story := self.stories.pop(transaction, None)):
             story.break_off(transaction, error)
 
@@ -217,8 +217,8 @@ class Transfer:
     async def say_whole(self, transaction: Transaction) -> None:
         """Say all of a mail at once: its commands, BDAT LAST and the content.
 
-        It leaves with the next `flush_whole`, or before, where much is held. Broken off
-        in its middle, it ends the connection.
+        It leaves with the next `flush_whole`, or earlier if many octets are held. If
+        the call is broken off, the connection ends.
         """
         protocol, plan = self._protocol, transaction.plan
         content = plan.body.content
@@ -242,7 +242,7 @@ class Transfer:
     async def flush_whole(self) -> None:
         """Write what was said, and wait until the transport takes more.
 
-        Where the connection has ended, the transactions have failed.
+        If the connection has ended, this raises nothing: the transactions have failed.
         """
         protocol = self._protocol
         held, self._held, self._octets = self._held, [], 0
@@ -256,10 +256,10 @@ class Transfer:
             await protocol.drain(protocol.is_lost, self._timeouts.content)
 
     async def result_of_whole(self, transaction: Transaction) -> SendResult:
-        """Wait for what a whole mail comes to.
+        """Wait for the result of a mail that `say_whole` has said.
 
         Raises:
-            SMTPException: As `result_of`. A cancellation leaves replies that are read
+            SMTPException: As `result_of`. After a cancellation, the replies are read
                 and dropped.
         """
         try:
@@ -285,7 +285,7 @@ def _raise_loss(transaction: Transaction, cause: SMTPException) -> NoReturn:
     error = transaction.loss(cause)
     try:
         if error is cause:
-            raise cause  # chained to itself it would be its own cause
+            raise cause  # an error must not be its own cause
         raise error from cause
     finally:
-        del error, cause  # a frame that its own exception holds would stay
+        del error, cause  # otherwise error and frame would keep each other alive

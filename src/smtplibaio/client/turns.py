@@ -1,4 +1,4 @@
-"""Whose turn it is: one operation at a time, in the order in which they have come."""
+"""Whose turn it is: operations use the session one at a time, in order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Holder(Protocol):
     """An operation that has its turn."""
 
     def is_waiting_for_itself(self) -> bool:
-        """Return whether the running task can only go on once this operation ends."""
+        """Return whether the operation ends only after the running task has gone on."""
 
 
 class Turns:
-    """A lock that is handed on in order; it costs nothing where nobody waits for it.
+    """A lock that operations get in their order; it costs nothing if nobody waits.
 
     It belongs to one event loop. Each operation gives back the turn that it has taken,
-    whatever has become of the client meanwhile.
+    even if the client has another connection meanwhile.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,8 @@ class Turns:
         """Wait for the turn.
 
         Raises:
-            SMTPConnectionError: It would never come: the operation that has it waits
-                for the running task.
+            SMTPConnectionError: The turn would never come: the operation that has it
+                waits for the running task.
         """
         if self.take_at_once(holder):
             return
@@ -58,7 +58,7 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self.give_back()  # it came in the very step that cancelled the wait
+                self.give_back()  # the turn came in the same step as the cancellation
             raise
         self._is_handed_on = False
         self._holder = holder

@@ -79,7 +79,7 @@ class Transaction:
         plan: What will be said.
         replies: The replies that have come.
         future: Resolved when every reply that is due has come; with `wants_news`, at
-            each reply. `Transfer` makes it; None before that.
+            each reply. Made by `Transfer` or `ContentWriter`; None before that.
         is_asked: Whether every command was said, DATA included. The content was not.
         odd: How many of the replies are not 2yz; the 354 to DATA is one of them.
         wants_news: Whether each reply resolves `future`: while content is being sent,
