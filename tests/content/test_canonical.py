@@ -26,7 +26,12 @@ from smtplibaio import (
     SMTPCommandNotSupportedError,
     SMTPException,
 )
-from smtplibaio.content.canonical import BLOCK, Canonicaliser, is_plain
+from smtplibaio.content.canonical import (
+    BLOCK,
+    Canonicaliser,
+    find_long_line,
+    is_plain,
+)
 from smtplibaio.content.forms import (
     Content,
 )
@@ -409,3 +414,25 @@ def test_content_has_changed_where_a_line_end_was_put_right(
     out = b"".join(map(canonicaliser.feed, chunks)) + canonicaliser.finish()
     assert canonicaliser.has_changed is expected
     assert (out != b"".join(chunks)) is expected
+
+
+@pytest.mark.parametrize(
+    ("octets", "offset", "text"),
+    [
+        (b"a\r\n\r\n\0b\0", 5, "has a NUL, which SMTP cannot carry"),
+        (b"a: \rb\r\n\r\n", 3, "has a bare CR in its header block"),
+        (b"x" * 999 + b"\n\0", 0, "has a line of more than 998 octets"),
+    ],
+)
+def test_a_fault_has_its_kind_and_the_offset_of_the_first(
+    octets: bytes, offset: int, text: str
+) -> None:
+    with pytest.raises(SMTPArgumentError) as caught:
+        Canonicaliser().feed(octets)
+    assert str(caught.value) == f"the content {text}, at octet {offset}"
+    assert caught.value.offset == offset
+
+
+def test_an_empty_line_is_no_part_of_the_long_line_behind_it() -> None:
+    assert find_long_line(b"\n" + b"x" * 999, line_end=b"\n") == 1
+    assert find_long_line(b"\n" + b"x" * 998, line_end=b"\n") is None
