@@ -81,7 +81,7 @@ class Answers:
 
     @property
     def is_lone_dot_safe(self) -> bool:
-        """Whether the server must refuse a dot: it has accepted MAIL, but no RCPT."""
+        """Whether a dot can send no mail: MAIL was accepted, but no RCPT."""
         has_mail = self.mail is not None and _is_accepted(self.mail)
         has_reset = self.reset is None or _is_accepted(self.reset)
         return has_mail and has_reset and not self.accepted

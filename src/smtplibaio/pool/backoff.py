@@ -1,4 +1,4 @@
-"""What a pool does when its server has too much to do: less, and later.
+"""How a pool slows down if its server is overloaded: fewer connections, and pauses.
 
 Additive increase, multiplicative decrease (AIMD), as TCP does it. The figures:
 
@@ -46,7 +46,7 @@ def pause(
 
 
 class Gate:
-    """A time in which something is not tried again, longer with every failure.
+    """A pause in which something is not tried; longer with every failure.
 
     Attributes:
         failures: The failures in a row.
@@ -77,7 +77,7 @@ class Gate:
 
 
 class Backoff:
-    """How many connections a server may have now, and since when it may be asked.
+    """How many connections are allowed now, and when the next attempt may be made.
 
     Attributes:
         limit: The number of connections that are allowed.

@@ -2,13 +2,13 @@
 
 Rules:
 
-1. Whatever happens is told to the policy; then its plan is carried out, in the same
-   step and without waiting.
-2. A connection is opened, put in order and closed in a task of its own: a caller that
-   is cancelled takes nothing with it.
-3. Giving a session back waits for nothing, so it cannot be cancelled.
-4. A session that was lent to a caller in the very step in which the caller was
-   cancelled goes to the next one.
+1. Each event is told to the policy. Then the plan of the policy is carried out, in the
+   same step and without waiting.
+2. A connection is opened, reset and closed in a task of its own. So a caller that is
+   cancelled does not stop this.
+3. Giving a session back does not wait, so it cannot be cancelled.
+4. If a caller is cancelled in the same step in which it was lent a session, the next
+   caller gets the session.
 5. Everything belongs to the event loop and the process that used it first.
 """
 
@@ -30,8 +30,8 @@ from .statistics import Tally
 
 __all__ = ["Connections", "one_more"]
 
-#: Seconds of idling after which a session may be gone without anybody having seen it:
-#: a firewall that forgets a connection tells neither side.
+#: If a session was idle for so many seconds, its connection may be gone unnoticed: a
+#: firewall that forgets a connection tells neither side.
 SUSPECT = 10.0
 
 #: Seconds for the first reply in such a session.
@@ -48,12 +48,12 @@ class Connections:
         policy: The policy.
         tally: The figures.
         is_closing: Whether `close` was called.
-        at_closing: What is called then.
+        at_closing: Functions that `close` calls.
 
     Args:
         policy: The policy.
         make: Makes a client that is not connected.
-        on_change: Called when the sessions or those who wait may have changed.
+        on_change: Called when the sessions, or the callers that wait, may have changed.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Connections:
         self._make = make
         self._on_change = on_change
         self._loop: asyncio.AbstractEventLoop
-        self._pid = 0  # as long as no loop has used the pool
+        self._pid = 0  # until a loop uses the pool
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Handle | None = None
         self._timer_when = 0.0  # not of the timer: uvloop's may be a plain Handle
@@ -101,7 +101,7 @@ class Connections:
         return loop
 
     def check(self) -> None:
-        """Refuse what cannot begin any more.
+        """Check that an operation may begin.
 
         Raises:
             SMTPConnectionError: The pool is closed, or belongs to others.
@@ -137,10 +137,10 @@ class Connections:
     ) -> Member:
         """Wait for a session, within an operation (`begin`); `release` gives it back.
 
-        Where no session could be opened, the owner is told before each of its waiters.
+        If no session could be opened, the owner is told before its waiters are.
 
         Raises:
-            Exception: No session could be opened, and none is there.
+            Exception: No session could be opened, and there is no other.
         """
         loop = self._loop
         if self._is_broken_off:
@@ -160,7 +160,7 @@ class Connections:
             raise
 
     def dismiss(self, owner: Owner) -> None:
-        """Cancel those who wait for an owner that has nothing more to do."""
+        """Cancel the waiters of an owner that has no more mails."""
         for waiter in [*self.policy.waiters]:
             if waiter.owner is owner:
                 waiter.answer.cancel()
@@ -181,11 +181,11 @@ class Connections:
         self.tally.failed(error)
         is_session_at_fault = self.policy.mail_failed(member, error, self.now())
         if not member.stands:
-            member.is_spent = True  # and what is behind this mail says nothing new
+            member.is_spent = True  # its other mails fail for the same reason
         return is_session_at_fault
 
     def release(self, member: Member) -> None:
-        """Take a session back, or what is left of it."""
+        """Take a session back; its connection may have ended."""
         now = self.now()
         if member.stands:
             self.policy.given_back(member, now)
@@ -194,11 +194,11 @@ class Connections:
         self._act(now)
 
     def release_in_order(self, member: Member) -> None:
-        """Take a session back that had commands of the caller's own."""
+        """Take a session back after a block of `session()`."""
         member.holder = None
         if self._stands(member):
             self.spawn(self._put_in_order(member))
-        elif member.client.is_connected:  # again, and not by us
+        elif member.client.is_connected:  # the caller has connected it again
             self.spawn(self._close(member))
         else:
             self.release(member)
@@ -217,9 +217,9 @@ class Connections:
         return _protocol_of(member.client) is member.protocol
 
     async def pause(self, seconds: float) -> bool:
-        """Wait before the next attempt; say whether there may be one.
+        """Wait before the next attempt; return whether there may be one.
 
-        Nothing is tried again once the pool is being closed.
+        While the pool is being closed, nothing is tried again.
         """
         if self.is_closing:
             return False
@@ -265,7 +265,7 @@ class Connections:
         return task
 
     def _wake_at(self, when: float) -> None:
-        # A timer that is too early costs a look; a new timer for each mail costs more.
+        # An old timer that is too early costs less than a new timer for each mail.
         if self._timer is not None:
             if self._timer_when <= when:
                 return
@@ -303,7 +303,7 @@ class Connections:
         self._act()
 
     def _lost(self, member: Member) -> None:
-        """Evict a session that the server has ended while it idled."""
+        """Remove a session that the server has ended while it was idle."""
         if member.state == "idle":
             self.policy.lost(member, member.protocol.cause, self.now())
             self._act()
@@ -322,7 +322,7 @@ class Connections:
     # The end
 
     async def close(self, timeout: float | None) -> None:
-        """Wait until nothing is under way, and close every connection."""
+        """Wait until every operation has ended, and close every connection."""
         self.bind()
         task = asyncio.current_task()
         if any(member.holder is task for member in self.policy.members):
@@ -349,7 +349,7 @@ class Connections:
                 self._timer.cancel()
 
     async def _break_off(self) -> None:
-        """Close every connection, whatever is under way: that fails, then."""
+        """Close every connection at once; operations that are under way fail."""
         self._is_broken_off = True
         for waiter in self.policy.waiters:
             if not waiter.answer.done():
@@ -362,7 +362,7 @@ class Connections:
 
 
 def one_more(error: Exception) -> Exception:
-    """Return an error for one more caller or mail; ours get one of their own each."""
+    """Return a copy of an error for one more caller, if it is an error of ours."""
     return again(error) if isinstance(error, SMTPException) else error
 
 

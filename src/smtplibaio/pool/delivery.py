@@ -1,17 +1,18 @@
-"""One mail on its way: what is left of it, what became of it, and whether to go on.
+"""One mail of a pool: what is left to send, what became of it, and is it tried again?
 
 Rules:
 
-1. Only what is certain not to have been accepted (`safe_to_retry`) and may succeed
-   later (`is_transient`) is tried again; a mail that may have been accepted never is.
-2. Where some recipients are accepted, those that the server refused are the caller's to
-   see, whatever the reply.
-3. Recipients that are too many for one transaction go into the next one, but with
-   `all_or_nothing`. There is one result: `.reply` is the last one that accepted.
-4. What was accepted in an earlier transaction is never sent again. Where a later one
-   fails for another reason than a refusal, `.result` of the error has what was
-   accepted.
-5. A session that was of no use before MAIL costs no attempt, once for each attempt.
+1. A mail is tried again only if it was certainly not accepted (`safe_to_retry`) and may
+   succeed later (`is_transient`). A mail that may have been accepted is never tried
+   again.
+2. If some recipients are accepted, the refused ones are in the result, and are not
+   tried again, whatever the reply.
+3. Recipients that are too many for one transaction go into the next one, unless the
+   mail has `all_or_nothing`. There is one result; its `.reply` is that of the last
+   transaction that was accepted.
+4. Recipients that were accepted in an earlier transaction are never tried again. If a
+   later transaction fails, and not by a refusal, `.result` of the error has them.
+5. If a session fails before MAIL, this costs no attempt, once for each attempt.
 """
 
 from __future__ import annotations
@@ -48,25 +49,25 @@ class Delivery:
         mail: The mail, as the caller gave it.
         is_over: Whether nothing more is to be done.
         tries: The attempts that have failed, since the last transaction that succeeded.
-        error: Why it failed, once it is over.
-        failure: Why the last attempt failed, where another one follows.
-        result: What was accepted, and who was refused; None where nothing was accepted.
+        error: Why it failed, if it is over.
+        failure: Why the last attempt failed, if another one follows.
+        result: The replies for the recipients; None if no transaction was accepted.
 
     Args:
         mail: The mail.
-        attempts: The attempts that it has.
+        attempts: The most attempts.
     """
 
-    # Most mails are accepted at once, and need none of their own of these.
+    # Defaults of the class: most mails are accepted at once, and never set these.
     is_over = False
     tries = 0
     error: Exception | None = None
     failure: Exception | None = None
     result: SendResult | None = None
-    _left: dict[str, str] | None = None  # None as long as nobody has counted
+    _left: dict[str, str] | None = None  # None until they are needed
     _now: Sequence[str] = ()  # the recipients of the transaction that is under way
     _was_replaced = False
-    _content = Repeatable(b"")  # as good as any octets
+    _content = Repeatable(b"")  # all octets can be sent again
 
     def __init__(self, mail: Mail, attempts: int) -> None:
         self.mail = self._frozen = mail
@@ -89,22 +90,22 @@ class Delivery:
             try:
                 envelope = self._frozen.envelope()
             except SMTPArgumentError:
-                return {}  # which the client will say as well, and better
+                return {}  # the client will raise it, with a better text
             self._left = dict(envelope.recipients)
             if self._frozen.sender is None:
-                # With recipients of its own, a mail has to say who sends it, too.
+                # A mail with `recipients` must have a `sender`, too.
                 self._frozen = replace(self._frozen, sender=envelope.sender)
         return self._left
 
     def part(self, limits: Limits, used: set[str]) -> Mail | None:
-        """Return what goes into one transaction, and note its recipients' domains.
+        """Return the mail for one transaction, and note the domains of its recipients.
 
         Args:
             limits: The limits of the session.
-            used: The domains that the session has had.
+            used: The domains to which the session has sent.
 
         Returns:
-            The mail, with those recipients; None where the session can take none.
+            The mail, with these recipients; None if the session can take none of them.
         """
         is_limited = limits.rcptmax is not None or limits.rcptdomainmax is not None
         if self._left is None and not is_limited:
@@ -235,7 +236,7 @@ def _can_be_read_once(mail: Mail) -> bool:
 
 
 def _frozen(mail: Mail, message: object) -> Mail:
-    """Return a mail that says the same as often as it is asked."""
+    """Return a copy of a mail whose iterators can be read more than once."""
     once = {
         name: tuple(value)
         for name in ("recipients", "mail_options", "rcpt_options", "notify")

@@ -37,7 +37,7 @@ class SessionLength:
         self._trial_after = FIRST_TRIAL
 
     def is_trial(self) -> bool:
-        """Count a new session; say whether it goes on beyond the number."""
+        """Count a new session; return whether it tries to send more than the number."""
         if self.limit is None:
             return False
         self._sessions += 1
@@ -47,7 +47,7 @@ class SessionLength:
         return True
 
     def ended_after(self, mails: int) -> None:
-        """Take note that the server ended a session after so many mails."""
+        """Take note that the server ended a session after this number of mails."""
         if mails == self.limit:
             self._trial_after = min(2 * self._trial_after, _LAST_TRIAL)
         elif self.limit is None or mails < self.limit:
@@ -56,6 +56,6 @@ class SessionLength:
             self._trial_after = FIRST_TRIAL
 
     def took(self, mails: int) -> None:
-        """Take note that a session has had so many mails, and the last was answered."""
+        """Take note that the server has judged this number of mails in a session."""
         if self.limit is not None and mails > self.limit:
             self.limit = None

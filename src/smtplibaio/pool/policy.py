@@ -109,10 +109,10 @@ class Member:
 
 
 class Owner(Protocol):
-    """For whom several waiters wait, any of which may have any of its mails."""
+    """A call of `send_many`; each of its waiters may send any of its mails."""
 
     def refused(self, error: Exception, number: int) -> object:
-        """Take note that so many of its waiters get an error, all in one step."""
+        """Take note that this number of its waiters get an error, in the same step."""
 
 
 @dataclass(eq=False, slots=True)
@@ -179,9 +179,9 @@ class Policy:
         self.rate = Rate(rules.rate)
         self._rules = rules
         self._max_idle = _NEVER if rules.max_idle is None else rules.max_idle
-        self._idle: list[Member] = []  # the one that was used last is the last
+        self._idle: list[Member] = []  # the session that was used last is the last
         self._failure: Exception | None = None
-        # No idle session ends before; a session that was lent may have been the one.
+        # No idle session is to be closed before that; maybe a session that is lent now.
         self._first_end = _NEVER
 
     def count(self, *states: str) -> int:
@@ -225,7 +225,7 @@ class Policy:
         plan.close.append(member)
 
     def _rest(self, member: Member) -> None:
-        """Have a session idle."""
+        """Put a session among those that are idle."""
         member.state = "idle"
         insort(self._idle, member, key=_IDLE_SINCE)
         self._note_end(member)
@@ -309,7 +309,7 @@ class Policy:
             self.waiters.clear()
 
     def _look_again(self, now: float, plan: Plan) -> None:
-        plan.look_again = self._first_end  # which is later than now, or there is none
+        plan.look_again = self._first_end  # later than now, or never
         if self.waiters:
             moments = (
                 self._first_end,
@@ -409,7 +409,7 @@ class Policy:
             Whether the session failed before MAIL, so that the mail can be sent in
             another session as if nothing had happened.
         """
-        if member.is_spent:  # those behind the first in a run
+        if member.is_spent:  # the mails after the first one that failed, in a run
             return True
         before = member.answered
         was_kept = before > 0 or member.idled > AT_ONCE
@@ -434,7 +434,7 @@ class Policy:
                 self._note_end(member)
 
     def may_go_on(self, member: Member, owner: Owner) -> bool:
-        """Say whether the run of an owner in a session may have one more mail."""
+        """Return whether a run of an owner may send one more mail in a session."""
         if member.is_spent or not member.stands or self.room_of(member) <= 0:
             return False
         return not self.waiters or all(w.owner is owner for w in self.waiters)

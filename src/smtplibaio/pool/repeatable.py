@@ -2,10 +2,9 @@
 
 Rules:
 
-1. What is whole, or can be iterated over again, can be sent again. A file can if it can
-   be put back to where it was.
-2. Anything else can be sent again only as long as nothing of it was read. What was read
-   once is not there any more, and the rest of a message is not the message.
+1. Content that is whole, or can be iterated over again, can be sent again. A file can
+   be sent again if it can be put back to its first position.
+2. Other content can be sent again only as long as nothing of it was read.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def _position_of(file: Any) -> int | None:
 
 
 class _Watched:
-    """What can be read once, and whether somebody has begun to."""
+    """Content that can be read once; it notes whether the reading has begun."""
 
     def __init__(self, source: Any) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""What a failure says about the server, besides what it says about the mail.
+"""What a failure says about the server: is it overloaded, has the session had enough?
 
 Rules (RFC 3463, RFC 4954 6, RFC 5321 3.8):
 
@@ -49,7 +49,7 @@ _AT_ONCE_REFUSED = frozenset({"", "EHLO", "HELO", "MAIL"})
 def said(error: BaseException) -> Iterator[tuple[str, Reply]]:
     """List what the server said: to which command, and the reply.
 
-    The command is "" for the greeting, and "421" where a 421 ended the session.
+    The command is "" for the greeting, and "421" if a 421 ended the session.
     """
     if isinstance(error, SMTPLoginError):
         for one in error.exceptions:
@@ -105,7 +105,7 @@ def had_enough(error: BaseException) -> bool:
 
 
 def is_only_enough(error: BaseException) -> bool:
-    """Say whether a failure means that, and nothing about the load."""
+    """Say whether a failure means that the session had enough, and not the load."""
     replies = [reply for _, reply in said(error)]
     return had_enough(error) and not any(
         reply.enhanced is not None and reply.enhanced[:2] == (4, 7) for reply in replies

@@ -1,12 +1,14 @@
-"""Which recipients of a mail go into one transaction (RFC 9422, RFC 5321 4.5.3.1.10).
+"""Splitting the recipients of one mail over transactions, by the limits of the server.
+
+See RFC 9422 and RFC 5321 4.5.3.1.10.
 
 Rules:
 
 1. RCPTMAX counts the recipients of one transaction. RCPTDOMAINMAX counts the different
    domains of all recipients of one session.
-2. The order of the recipients is kept, but for those whose domain has to wait.
-3. A recipient that the server refused as one too many is not refused: it goes into the
-   next transaction.
+2. The order of the recipients is kept, except if a domain has to wait.
+3. If the server has refused a recipient only because there were too many, the
+   recipient goes into the next transaction.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ def next_recipients(
     Args:
         recipients: The name of each recipient that is left, and its mailbox.
         limits: The limits of the session.
-        used: The domains of the recipients that the session has had.
+        used: The domains to which the session has sent.
 
     Returns:
-        The names; an empty list where the session can take none of the domains.
+        The names; an empty list if the session can take none of the domains.
     """
     most = len(recipients) if limits.rcptmax is None else limits.rcptmax
     domains = set(used)

@@ -1,14 +1,14 @@
-"""Mails from one source over all sessions of a pool, and their outcomes as they come.
+"""`SMTPPool.send_many`: the mails of one source, spread over all sessions of a pool.
 
 Rules:
 
-1. Each session has its mails in a run (`SMTP.send_many`). The run ends when the session
-   has had enough mails, when somebody else waits for a session, or when there is
-   nothing to send at the moment.
-2. As many workers come for a session as there are mails that nobody else comes for, and
-   no more than there may be connections. If no session can be had, that is one attempt
-   of each mail that a worker has come for, however many wait for the connection.
-3. When the iterator is left, no further mail is begun. Those that were begun are
+1. A worker is a task that waits for a session, and then sends mails in it as a run (see
+   `client.runs`). The run ends when the session has sent enough mails, when another
+   caller waits for a session, or when no mail waits.
+2. A worker is started for each mail that has no worker yet, but there are never more
+   workers than connections are allowed. If no session can be opened, each worker that
+   waits counts one failed attempt for one mail.
+3. When the iterator is left, no further mail is begun. Mails that were begun are
    finished, so that no session is broken off in the middle of a mail.
 """
 
@@ -39,10 +39,10 @@ __all__ = ["Spread", "SpreadOutcomes"]
 
 
 class SpreadOutcomes(AsyncIterator[Outcome]):
-    """The outcomes of `SMTPPool.send_many`; nobody holding it means it was left.
+    """The outcomes of `SMTPPool.send_many`; if nothing refers to it, it was left.
 
     Args:
-        spread: What sends the mails.
+        spread: The object that sends the mails.
     """
 
     def __init__(self, spread: Spread) -> None:
@@ -59,7 +59,7 @@ class SpreadOutcomes(AsyncIterator[Outcome]):
         return self._spread.close()
 
     def __del__(self) -> None:
-        self._spread.leave()  # `break` leaves the iterator without a word
+        self._spread.leave()  # `break` does not call `aclose`
 
 
 class Spread:
@@ -161,7 +161,7 @@ class Spread:
         await self._stock.close()
 
     def leave(self) -> None:
-        """Begin no further mail, once the outcome that is waited for is there."""
+        """Begin no further mail, or none after the outcome that is waited for."""
         self._is_abandoned = True
         if self._is_waited_for:
             return
@@ -178,7 +178,7 @@ class Spread:
 
     def _on_news(self) -> None:
         if self._connections.is_closing:
-            # What was taken from the source will not be begun any more.
+            # The mails that wait will not be begun any more.
             for delivery in self._stock.clear():
                 delivery.end(SMTPConnectionError("the pool is closed"))
                 self._report(delivery)
@@ -192,7 +192,7 @@ class Spread:
     # Workers
 
     def _staff(self) -> None:
-        """Start as many workers as there are mails that nobody comes for."""
+        """Start a worker for each mail that has none."""
         most = self._policy.backoff.limit
         while not self._must_stop and self._workers < most:
             if not self._stock.has(self._coming + 1):
@@ -217,14 +217,14 @@ class Spread:
         try:
             member = await self._connections.acquire(domains=domains, owner=self)
         except Exception:
-            return  # the mails know by `refused`
+            return  # `refused` has told the mails
         finally:
             self._coming -= 1
         send = self._send_alone if member.idled > SUSPECT else self._run
         await send(member)
 
     def refused(self, error: Exception, number: int) -> None:
-        """Have so many mails fail, each once: no session can be had for them."""
+        """Count a failed attempt for this number of mails: there is no session."""
         for delivery in self._stock.next_held(number):
             self._failed(delivery, one_more(error))
 
@@ -241,17 +241,17 @@ class Spread:
                     run.leave()
         except SMTPException as exc:  # the session ended before the first mail
             is_session_at_fault = self._connections.mail_failed(member, exc)
-            for delivery in self._stock.next_held(1):  # which would have been that
+            for delivery in self._stock.next_held(1):  # the first mail
                 self._failed(delivery, exc, is_session_at_fault=is_session_at_fault)
         finally:
-            for delivery in begun:  # it may have left, so it is never sent again
+            for delivery in begun:  # they may have left: never again
                 lost = unknown_after("the run that it was in was broken off")
                 delivery.end(lost)
                 self._report(delivery)
             self._connections.release(member)
 
     async def _send_alone(self, member: Member) -> None:
-        """Send one mail in a session that may be gone; a run can come behind it."""
+        """Send one mail in a session whose connection may be gone unnoticed."""
         begun: deque[Delivery] = deque()
         try:
             for part in islice(self._share(member, begun), 1):
@@ -267,9 +267,9 @@ class Spread:
             self._connections.release(member)
 
     def _share(self, member: Member, begun: deque[Delivery]) -> Iterator[Mail]:
-        """Give a session its mails, as long as it is to have more."""
+        """Give a session one mail after another, as long as it may send more."""
         stock, policy, clock = self._stock, self._policy, self._connections.now
-        is_first = True  # `acquire` has waited until the first one may leave
+        is_first = True  # `acquire` has waited until the first mail may leave
         while not (self._is_left or self._connections.is_closing):
             if not (is_first or policy.may_go_on(member, self)):
                 return

@@ -1,12 +1,12 @@
-"""The mails of one source that nobody has begun: new ones, and those to be sent again.
+"""The mails that wait in a `send_many` of a pool: new mails, and mails to send again.
 
 Rules:
 
 1. A mail is taken from the source when it is asked for, and never more than a given
    number of mails are held: taken, and not yet reported to the caller.
-2. A mail that is to be sent again goes before those that are new, when its time has
-   come.
-3. What the source raises ends it; it is told when all that was taken has its outcome.
+2. A mail that is to be sent again goes before new mails, when its time has come.
+3. An exception of the source ends it. The caller gets the exception after the outcome
+   of every mail that was taken.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["Stock"]
 
 
 class Stock:
-    """The mails that nobody has begun.
+    """The mails that no session has begun.
 
     Attributes:
-        error: What the source has raised.
+        error: The exception that the source has raised.
 
     Args:
         messages: The source; see `SMTPPool.send_many`.
@@ -66,26 +66,26 @@ class Stock:
 
     @property
     def is_at_end(self) -> bool:
-        """Whether the source has given all it has, and all of it was begun."""
+        """Whether the source has no more mails, and every mail was begun."""
         return self._is_at_end and self.is_empty
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is held that nobody has begun."""
+        """Whether no mail waits."""
         return not (self._ready or self._later or self._reading)
 
     def next(self) -> Delivery | None:
-        """Take the next mail; None where there is none at the moment."""
+        """Take the next mail; None if there is none at the moment."""
         if self._later:
             self._move_due(asyncio.get_running_loop().time())
         return self._ready.popleft() if self._ready else self._new()
 
     def next_held(self, number: int) -> list[Delivery]:
-        """Take as many mails at most, and none of them anew from the source."""
+        """Take up to this number of the mails that wait, and none from the source."""
         return [self._ready.popleft() for _ in range(min(number, len(self._ready)))]
 
     def has(self, number: int) -> bool:
-        """Say whether so many mails could be begun now."""
+        """Return whether this number of mails could be begun now."""
         if self._later:
             self._move_due(asyncio.get_running_loop().time())
         while len(self._ready) < number:
@@ -96,19 +96,19 @@ class Stock:
         return True
 
     def first(self) -> Delivery | None:
-        """Look at the next mail."""
+        """Return the next mail, without taking it."""
         return self._ready[0] if self._ready else None
 
     def put_back(self, delivery: Delivery) -> None:
-        """Have a mail be the next one."""
+        """Put a mail back, as the next one."""
         self._ready.appendleft(delivery)
 
     def put_all_back(self, deliveries: Iterable[Delivery]) -> None:
-        """Have some mails be the next ones, in this order."""
+        """Put mails back, as the next ones in this order."""
         self._ready.extendleft(reversed([*deliveries]))
 
     def put_off(self, delivery: Delivery, seconds: float) -> None:
-        """Have a mail be the next one after a while, and others be before it now."""
+        """Let a mail be the next one, but only after some seconds."""
         if not seconds:
             self._ready.append(delivery)
             return
@@ -118,7 +118,7 @@ class Stock:
         loop.call_at(due, self._has_come, due)
 
     def _has_come(self, when: float) -> None:
-        self._move_due(when)  # a timer may go off a little before its time
+        self._move_due(when)  # by the due time, because a timer may be early
         self._on_news()
 
     def _move_due(self, now: float) -> None:
@@ -146,7 +146,7 @@ class Stock:
             self._fail(exc)
             return None
         self._reading = self._spawn(self._read())
-        # A task that is cancelled before its first step runs nothing of its own.
+        # A callback: a task that is cancelled before its first step runs no `finally`.
         self._reading.add_done_callback(self._has_read)
         return None
 
@@ -168,7 +168,7 @@ class Stock:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            self._fail(exc)  # the source's own, a cancellation too
+            self._fail(exc)  # an exception of the source; it may be a cancellation
 
     def _has_read(self, _: object) -> None:
         self._reading = None
@@ -179,7 +179,7 @@ class Stock:
         self._is_at_end = True
 
     def fail(self, error: BaseException) -> None:
-        """Take nothing more from the source, because of an error."""
+        """Take no more mails from the source, because of an error."""
         self._fail(error)
         self._cancel()
 
@@ -189,7 +189,7 @@ class Stock:
             self._reading.cancel()
 
     def clear(self) -> list[Delivery]:
-        """Take nothing more; return the mails that were taken and not begun."""
+        """Take no more mails; return those that were taken and not begun."""
         self._is_left = True
         self._cancel()
         left = [*self._ready, *(delivery for *_, delivery in self._later)]

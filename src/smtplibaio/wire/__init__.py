@@ -1,4 +1,4 @@
-"""One connection: octets to replies, replies to whoever waits for them, in order.
+"""One connection: octets become replies, and each reply goes to what waits for it.
 
-This room knows the transport, TLS, and whose reply is due. It knows no command.
+This room knows the transport, TLS, and the order of the replies. It knows no commands.
 """

@@ -11,11 +11,11 @@ __all__ = ["Deadline"]
 class Deadline:
     """Call a function once a deadline has passed without having been moved.
 
-    Moving it is cheap: the timer is left where it is, and looks when it goes off
-    whether the deadline has moved on meanwhile.
+    Moving the deadline is cheap, because the timer of the loop is not moved. When the
+    timer goes off, and the deadline is later now, a new timer is started.
 
     Attributes:
-        when: The loop's time at which it passes; None for never.
+        when: The time of the loop at which the deadline passes; None for never.
 
     Args:
         loop: The running loop.
@@ -29,10 +29,10 @@ class Deadline:
         self._on_passed = on_passed
         self.when: float | None = None
         self._timer: asyncio.Handle | None = None
-        self._timer_when = 0.0  # not of the timer: uvloop's may be a plain Handle
+        self._timer_when = 0.0  # a timer of uvloop may not tell it
 
     def set(self, timeout: float | None) -> None:
-        """Let it pass so many seconds from now, or never."""
+        """Let the deadline pass after these seconds from now, or never."""
         if timeout is None:
             self.when = None
             return
@@ -41,7 +41,7 @@ class Deadline:
             self._arm(self.when)
 
     def cancel(self) -> None:
-        """Let it never pass, and leave no timer behind."""
+        """Let the deadline never pass, and cancel the timer."""
         self.when = None
         if self._timer is not None:
             self._timer.cancel()

@@ -3,9 +3,9 @@
 Rules:
 
 1. Nothing resolves a name on the thread of the loop, and an address needs no resolver.
-2. Of several addresses the next one is tried when the one before has failed, or has not
-   answered within a moment (RFC 8305). The first that answers is kept, every other
-   socket is closed.
+2. If there are several addresses, the next one is tried when the one before has failed,
+   or has not answered within a quarter of a second (RFC 8305). The first that answers
+   is kept, and every other socket is closed.
 3. What became of each address is noted in `tried`, for the error that lists them.
 """
 
@@ -43,10 +43,10 @@ async def connect(
         port: The TCP port.
         source: The `(host, port)` to connect from.
         tried: Where the fate of each address is noted.
-        label: What an address is preceded by there.
+        label: The text before each address in `tried`.
 
     Raises:
-        OSError: No address answers; or the host, or the source, has none.
+        OSError: No address answers, or the host or the source has no address.
     """
     addresses = await resolve(host, port)
     sources: dict[int, tuple[Any, ...]] = {}
@@ -76,9 +76,9 @@ async def resolve(host: str, port: int, *, is_source: bool = False) -> list[Addr
     Args:
         host: A name in A-labels, an address, or "" for any address of this machine.
         port: Part of every address.
-        is_source: Whether to bind to them, and not to connect.
+        is_source: Whether they are for `bind`, not for `connect`.
     """
-    from ipaddress import ip_address  # not before there is something to connect to
+    from ipaddress import ip_address  # only after the host was resolved
 
     try:
         version = ip_address(host).version
@@ -96,8 +96,8 @@ async def resolve(host: str, port: int, *, is_source: bool = False) -> list[Addr
 def _interleaved(addresses: Sequence[Address]) -> list[Address]:
     """Alternate between the families, in the resolver's order (RFC 8305 4).
 
-    A machine whose way to one family is broken comes to the other one after a single
-    delay, however many addresses the host has.
+    If this machine cannot reach one family, it tries the other one after one delay,
+    even if the host has many addresses.
     """
     families: dict[int, list[Address]] = {}
     for address in addresses:
@@ -110,10 +110,10 @@ Attempt = Callable[[], Coroutine[Any, Any, socket.socket]]
 
 
 async def race(attempts: Sequence[Attempt]) -> socket.socket:
-    """Start each attempt a moment after the one before; give the first socket.
+    """Start the attempts one after another, with a delay; return the first socket.
 
-    asyncio's own race is not in uvloop, and before Python 3.12 it does not tell which
-    addresses failed of what.
+    The race of asyncio is not in uvloop, and before Python 3.12 it does not tell why
+    each address has failed.
 
     Raises:
         OSError: Every attempt has failed, or there was none.
@@ -138,7 +138,7 @@ async def race(attempts: Sequence[Attempt]) -> socket.socket:
                     racing |= done
                     return task.result()
                 errors.append(exc)
-        # Refused means that every one was: the others' reasons are the rarer ones.
+        # "Refused" would say that every address has refused, so prefer another reason.
         raise min(errors[1:] or errors, key=_is_refusal)
     finally:
         for task in racing:

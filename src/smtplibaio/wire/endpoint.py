@@ -1,12 +1,12 @@
-"""Where the server is, and how to get there; frozen, and checked when it is made.
+"""The server, and the way to it: values that are checked when they are made.
 
 Rules:
 
-1. There is one way to the server: the name and the port, through a proxy or not; or a
-   Unix socket's path; or a socket that the caller has connected.
-2. What cannot be an address, a port or a name is an error here, before anything is
+1. There is one way to the server: its name and port, with or without a proxy; or the
+   path of a Unix socket; or a socket that the caller has connected.
+2. A value that is no address, port or name is an error here, before anything is
    opened.
-3. The name that TLS verifies is `server_hostname`, else `hostname`, whatever the way.
+3. TLS verifies the name `server_hostname`, or else `hostname`, also through a proxy.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ..grammar.uri import URI, port_number
 
 __all__ = ["Endpoint", "Proxy"]
 
-#: What each scheme of a proxy's URL stands for: the port where the URL has none, and
-#: whether the proxy looks up the server's name, or this machine does.
+#: For each scheme of the URL of a proxy: the port if the URL has none, and whether the
+#: proxy looks up the name of the server (otherwise this machine does).
 _PROXIES = {
     "socks4": (1080, False),
     "socks4a": (1080, True),
@@ -41,8 +41,8 @@ class Proxy(NamedTuple):
         scheme: "socks4", "socks4a", "socks5", "socks5h", or "http" for CONNECT.
         hostname: The proxy's name or address.
         port: Its TCP port.
-        username: Who the proxy is told that we are; None for nobody.
-        password: The password that goes with it.
+        username: The username for the proxy; None for no login.
+        password: The password for the proxy.
     """
 
     scheme: str
@@ -152,7 +152,7 @@ class Endpoint(_Values):
         proxy: What to connect through.
 
     Raises:
-        SMTPArgumentError: A value is not what it should be, or there are two ways.
+        SMTPArgumentError: A value is not valid, or there are two ways to the server.
     """
 
     __slots__ = ()
@@ -216,7 +216,7 @@ class Endpoint(_Values):
 
     @property
     def server(self) -> tuple[str, int | None] | None:
-        """The host and port of the server; None where a socket was given instead."""
+        """The host and port of the server; None if a socket was given instead."""
         if self.path is not None:
             return str(self), None
         return None if self.sock is not None else (self.hostname, self.port)
@@ -230,7 +230,7 @@ class Endpoint(_Values):
     def is_direct(self) -> bool:
         """Whether the peer of the connection is known to be the server itself.
 
-        It is not through a proxy, and need not be over a socket of the caller's own.
+        A proxy is not the server, and a socket of the caller may lead anywhere.
         """
         return self.sock is None and self.proxy is None
 
@@ -259,7 +259,7 @@ def _host(name: str, what: str = "hostname") -> str:
         )
     if not {" ", "@", "["}.isdisjoint(name) or (":" in name and not _is_address(name)):
         raise SMTPArgumentError(
-            # It is not shown: there may be a password in it.
+            # The text does not show it: there may be a password in it.
             f"{what} must be a name, or an address without brackets, and without "
             "blanks; pass port=, username= and password= separately"
         )

@@ -1,4 +1,4 @@
-"""What must not be broken off halfway, or else the connection ends with it."""
+"""`Indivisible`: a block of steps that ends the connection if it is broken off."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["Indivisible"]
 
 
 class Indivisible:
-    """End a connection if what is done inside is broken off halfway.
+    """A context manager: if its block is broken off halfway, the connection ends.
 
-    After an SMTP error the dialogue is in step, or the connection has ended already;
-    after anything else, a cancellation say, nobody knows what the server waits for:
-    with a content half sent, the next command would be mail.
+    After an SMTP error the dialogue is in step, or the connection has ended already.
+    After another exception, for example a cancellation, nobody knows what the server
+    waits for: if half of a content was sent, the next command would be part of it.
 
     Args:
-        end: What ends the connection, for a reason.
-        what: What is done, for the text of the reason.
+        end: The function that ends the connection, for a reason.
+        what: The name of the block, for the text of the reason.
     """
 
     __slots__ = ("_end", "_what")

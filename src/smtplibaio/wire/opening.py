@@ -2,9 +2,10 @@
 
 Rules:
 
-1. One limit holds for all of it: to resolve, to connect, to tunnel, to shake hands.
-2. The error says how far it came: it lists every address that was tried, and its fate.
-3. What fails leaves no socket open.
+1. One time limit holds for all steps: the resolver, the connection, the proxy, TLS.
+2. The error says which step failed, and lists every address that was tried, with the
+   reason why it failed.
+3. A failure leaves no socket open.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ async def open_connection(
 
     Args:
         endpoint: The server, and the way to it.
-        timeout: Seconds for all of it; and once more for the greeting, which is not
-            waited for here.
+        timeout: Seconds for all steps. The greeting gets the same time once more; this
+            function does not wait for it.
         listener: Called with what happens.
 
     Raises:
@@ -73,7 +74,7 @@ async def open_connection(
                 sock.close()
                 raise
     except TimeoutError as exc:
-        if exc.errno is not None:  # the kernel has given up, before the deadline
+        if exc.errno is not None:  # a time-out of the kernel, before the deadline
             raise _connection_error(endpoint, tried, exc) from exc
         what = "TLS handshake with" if is_shaking_hands else "connection to"
         where = _summary(tried)
@@ -142,16 +143,16 @@ def address_literal(transport: asyncio.BaseTransport) -> str:
 
 
 def is_local(transport: asyncio.BaseTransport, *, is_direct: bool = True) -> bool:
-    """Whether the octets stay on this machine: over loopback, or over a Unix socket.
+    """Return whether the octets stay on this machine: loopback, or a Unix socket.
 
     Args:
         transport: A transport that is connected.
-        is_direct: `Endpoint.is_direct`. Where it is not, a peer on loopback may be a
-            proxy or a forwarder, and only a Unix socket counts.
+        is_direct: `Endpoint.is_direct`. If it is false, a peer on loopback may be a
+            proxy or a forwarder, so only a Unix socket counts.
     """
     peer = transport.get_extra_info("peername")
     if not isinstance(peer, tuple):
-        return isinstance(peer, (str, bytes))  # a path; None is nobody known
+        return isinstance(peer, (str, bytes))  # a path, or not known
     from ipaddress import ip_address
 
     address = ip_address(peer[0].partition("%")[0])

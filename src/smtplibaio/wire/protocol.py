@@ -1,21 +1,20 @@
-"""The connection: octets to replies, replies to futures, in order; no verbs.
+"""The connection: octets become replies, replies resolve futures, in order.
 
 Rules:
 
-1. A waiter is appended in the same synchronous step that writes its command.
+1. A waiter joins the queue in the same synchronous step that writes its command.
 2. A waiter leaves the queue only because its reply came or because the connection
    ended. A cancelled one stays as a tombstone: its reply is read and dropped.
-3. Octets that are no reply, and replies that nobody asked for, end the connection.
-   With anything in flight, ignoring one would make a later reply look like the one to
-   the end of the content, and mail would be lost. A 421 is the server's farewell and
-   becomes the reason that later calls give.
-   A part of a reply that came while none was owed is no beginning of the next one: it
-   ends the connection before anything more is said.
-4. Once the connection has ended every waiter is settled, once, and every later call
-   has the same cause. The first cause wins. What is kept of it holds no frames.
-5. Not one octet is taken for a reply between the 220 to STARTTLS and the end of the
-   handshake (CVE-2011-0411): reading stops as the 220 is parsed, and whatever came
-   behind it ends the connection. However the handshake fails, the end is the same.
+3. Octets that are no reply, and replies to no command, end the connection. If such a
+   reply were ignored, each later reply could belong to the wrong command, and mail
+   could be lost. A 421 is the farewell of the server, and the reason in later errors.
+   The same holds for the first part of a reply that comes while no reply is owed: the
+   connection ends before the next command, so the part cannot be taken for its reply.
+4. When the connection has ended, every waiter is settled, once, and every later call
+   raises the first cause of the end. The stored cause holds no frames.
+5. No octet is taken for a reply between the 220 to STARTTLS and the end of the
+   handshake (CVE-2011-0411): reading stops when the 220 is parsed, and octets after the
+   220 end the connection. Any failure of the handshake ends it, too.
 """
 
 from __future__ import annotations
@@ -63,12 +62,12 @@ _GREETING = "the greeting"
 #: Seconds that closing may take, whatever the peer does.
 CLOSE_TIMEOUT = 1.0
 
-#: A farewell, and what may be the go-ahead for TLS.
+#: The codes that need more than handing over: the farewell, and the go-ahead for TLS.
 _TELLING = frozenset({421, 220})
 
 _code_of = itemgetter(0)
 
-#: What to try where a server does not greet, or closes the connection before that.
+#: What the caller can try if a server sends no greeting.
 _NO_GREETING = (
     "; if it waits for TLS from the first octet on, as port 465 does, use SMTP_SSL, "
     "or smtps:// in a URL"
@@ -80,7 +79,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
 
     Attributes:
         greeting: The future of the greeting, which is the first reply.
-        cause: The reason for which the connection ended; None while it stands.
+        cause: Why the connection has ended; None while it stands.
         is_lost: Done when the transport is gone.
         has_lost_replies: Whether the connection ended while a reply was owed.
         narrator: The way to the listener.
@@ -114,7 +113,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._greeting_waiter = Waiter(self.greeting, None, _GREETING)
         self._owed.add((self._greeting_waiter,))
         self._greeting_timeout = greeting_timeout
-        self._held: list[bytes] = []  # what `flush` will write
+        self._held: list[bytes] = []  # the octets that `flush` will write
         self._held_waiters: list[ReplyTaker] = []
         self.cause: SMTPException | None = None
         self.has_lost_replies = False
@@ -135,7 +134,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._owed.watch()
 
     def _tls_started(self) -> None:
-        # What does not fit in at once, asyncio drops if the end is right behind it.
+        # asyncio drops octets that do not fit at once, if the end comes with them.
         self._lend_buffer(MAX_REPLY)
         self._has_tls = True
         tls = self.transport.get_extra_info("ssl_object")
@@ -151,13 +150,13 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         return self._lent
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Turn what was read into the buffer into replies."""
+        """Turn the octets in the buffer into replies."""
         self.data_received(self._buffer[:nbytes])
 
     def data_received(self, data: bytes | bytearray) -> None:
-        """Turn what was read into replies; uvloop calls it, as for any `Protocol`."""
+        """Turn octets into replies; uvloop calls this, as for any `Protocol`."""
         if self.cause is not None:
-            return  # nobody listens any more
+            return  # nothing is read any more
         parser = self._parser
         replies = parser.feed(data)
         if self.narrator.is_heard or not _TELLING.isdisjoint(map(_code_of, replies)):
@@ -170,7 +169,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             self._check_what_came(unasked)
 
     def _check_what_came(self, unasked: Reply | None) -> None:
-        """End the connection for what is no reply to a command."""
+        """End the connection if there are octets that are no reply to a command."""
         parser = self._parser
         if unasked is not None:
             text = one_line(*self.narrator.shown(unasked))
@@ -180,7 +179,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
                 )
             )
         elif parser.fault is not None:
-            # An excerpt may hold half of a secret, which no search for it would find.
+            # An excerpt may have half of a secret, and redaction would miss that.
             hides = self.narrator.is_redacting
             fault = "not an SMTP reply to AUTH" if hides else parser.fault
             self.end(SMTPProtocolError(f"{self.peer} sent what is {fault}"))
@@ -189,14 +188,14 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             self.end(SMTPProtocolError(text))
 
     def eof_received(self) -> None:
-        """Take the end of the server's half for the end of the connection."""
+        """End the connection, because the server has ended its side."""
         self.end(
             SMTPConnectionLostError(f"{self.peer} closed the connection{self._when}")
         )
 
     @property
     def _when(self) -> str:
-        """What the connection was waiting for, for the text of its end."""
+        """Return what the connection was waiting for, for the text of its end."""
         due = self._owed.due
         if due is None:
             return " in the middle of a reply" if self._parser.has_partial else ""
@@ -215,11 +214,11 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         return host if port is None else f"{host} port {port}"
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Settle everybody; the transport is gone."""
+        """Settle every waiter, because the transport is gone."""
         lost: SMTPException
         if isinstance(exc, ssl.SSLError):
-            # With TLS 1.3 a server that refuses the client's certificate says so only
-            # after the handshake.
+            # With TLS 1.3, a server refuses the certificate of a client only after the
+            # handshake.
             lost = tls_error(f"TLS with {self.peer} has failed", exc)
         else:
             if exc is None:
@@ -245,20 +244,20 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     # Replies
 
     def _look_at(self, reply: Reply, before: list[Reply]) -> None:
-        """Do what a reply asks for besides being given to whom it is for.
+        """Do what a reply needs besides being handed to its waiter.
 
         Args:
             reply: The reply.
-            before: Those of the same read that came in front of it.
+            before: The replies of the same read that came before it.
         """
         if self.narrator.is_heard:
             self.narrator.tell(ReplyReceived(self.narrator.shown(reply)))
         if reply.code == 421:
-            # RFC 5321 3.8: the server may say so at any time, asked or not.
+            # RFC 5321 3.8: the server may send it at any time, also without a command.
             self._owed.take(before)
             self._take_leave(self.narrator.shown(reply))
         elif reply.code == 220 and self._is_go_ahead_due:
-            # Whatever the network brings from here on belongs to TLS.
+            # All octets from here on belong to TLS.
             self.transport.pause_reading()
             self._is_paused = True
 
@@ -282,14 +281,14 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         if self._has_tls:
             self.end(SMTPTimeoutError(text))
         else:
-            # Whoever waits for the greeting ends the connection. Until then it can be
-            # found out whether the server waits for TLS.
+            # The task that waits for the greeting ends the connection. Before that, it
+            # can find out whether the server waits for TLS.
             self.transport.pause_reading()
             self._owed.fail(SMTPTimeoutError(text + _NO_GREETING))
 
     @property
     def awaited(self) -> str | None:
-        """The command that the next reply answers; None where no reply is owed."""
+        """The command that the next reply answers; None if no reply is owed."""
         due = self._owed.due
         return None if due is None else due.what
 
@@ -303,7 +302,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         await self._owed.settled()
 
     def watch(self) -> None:
-        """Begin the deadline of the reply that is due next anew."""
+        """Let the deadline of the next reply begin again."""
         self._owed.watch()
 
     # Commands
@@ -311,12 +310,12 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     def say(
         self, octets: bytes, waiter: ReplyTaker | None = None, shown: bytes = b""
     ) -> None:
-        """Hold octets, and who waits for their replies, for the next `flush`.
+        """Hold octets, and the waiter for their replies, until the next `flush`.
 
         Args:
             octets: Whole command lines, or content.
-            waiter: Takes the replies to them; None where none will come.
-            shown: The command lines as the listener is told of them.
+            waiter: What takes the replies to them; None if there will be none.
+            shown: The command lines as the listener sees them.
         """
         self._held.append(octets)
         if waiter is not None:
@@ -327,7 +326,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
                 self.narrator.tell(CommandSent(text))
 
     def flush(self) -> None:
-        """Write what is held in one piece, and queue its waiters in the same step.
+        """Write all octets that are held, and queue their waiters in the same step.
 
         Raises:
             SMTPConnectionError: The connection has ended; nothing was written, and the
@@ -359,14 +358,14 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         """Wait until the transport takes more, or the reply has come.
 
         Raises:
-            SMTPTimeoutError: The transport took nothing for so many seconds; the
-                connection is ended.
+            SMTPTimeoutError: The transport took no octets in this time; the connection
+                was ended.
         """
         if self._has_tls and is_broken_below(self.transport):
             read_what_is_left(self.transport, self)
         if self._is_writable is None:
-            # Other tasks get their turn, and what there is to read is read: the loop
-            # resumes who has slept once before it does that.
+            # Twice, so that other tasks run and replies are read: after one sleep, the
+            # loop would resume this task before it reads.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             return
@@ -383,7 +382,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     # TLS within the session
 
     def ask_for_tls(self, line: bytes, timeout: float | None) -> ReplyFuture:
-        """Write STARTTLS; from its 220 on, not one octet is taken for a reply."""
+        """Write STARTTLS; after its 220, no octet is taken for a reply."""
         self._go_ahead = self.ask(line, timeout, "STARTTLS")
         return self._go_ahead
 
@@ -409,7 +408,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
                 timeout,
                 self.peer,
             )
-            self.check()  # uvloop gives a transport for a connection that was lost, too
+            self.check()  # uvloop returns a transport even if the connection was lost
         except SMTPException as exc:
             is_first = self.cause is None
             self._abandon(exc)
@@ -424,7 +423,7 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self._tls_started()
 
     def _abandon(self, cause: SMTPException) -> None:
-        """End the connection where the loop may not call `connection_lost`, too."""
+        """End the connection, even if the loop does not call `connection_lost`."""
         self.end(cause)
         if not self.is_lost.done():
             self.is_lost.set_result(None)
@@ -447,11 +446,11 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
     def end(self, cause: SMTPException) -> None:
         """End the connection for a reason; settle every waiter; only the first counts.
 
-        Nothing more is written: on a doubtful session neither RSET nor QUIT is right.
+        Nothing more is written, because neither RSET nor QUIT is safe then.
         """
         if self.cause is not None or self._loop.is_closed():
-            return  # a loop that is closed takes no calls, and nobody waits in it
-        kept = copy(cause)  # whoever raises this one again adds frames to it
+            return  # a closed loop takes no calls, and no task waits in it
+        kept = copy(cause)  # each `raise` of this error adds frames to it
         kept.__cause__ = cause.__cause__
         self.cause = without_frames(kept)
         self.transport.abort()
@@ -462,13 +461,13 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
         self.has_lost_replies = self._owed.fail(cause)
 
     async def close(self, last_words: bytes = b"") -> None:
-        """Close in order if no reply is owed, else at once; done within a second.
+        """Close in order if no reply is owed, otherwise at once; within a second.
 
         Args:
-            last_words: A command whose reply is not waited for, QUIT.
+            last_words: QUIT, or nothing; its reply is not waited for.
         """
         if self.cause is None:
-            # In the middle of a handshake no word in clear is one that TLS takes.
+            # During a handshake, a command in clear text would break TLS.
             is_orderly = not self._owed.waiters and not self._is_paused
             if is_orderly:
                 self.say(last_words, None, last_words)
@@ -483,8 +482,8 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             self.narrator.tell(Closed(None))
         try:
             if self._has_tls:
-                # close_notify has left; the peer's own would be another turn. uvloop
-                # writes at the end of a turn of the loop.
+                # close_notify was sent; that of the peer would be another round trip.
+                # uvloop writes at the end of a step of the loop.
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
                 self.transport.abort()
@@ -498,5 +497,5 @@ class SMTPProtocol(asyncio.BufferedProtocol, asyncio.Protocol):
             await asyncio.wait((self.is_lost,), timeout=CLOSE_TIMEOUT)
 
     def indivisible(self, what: str) -> Indivisible:
-        """End the connection if what is done inside is broken off halfway."""
+        """Return the context manager `Indivisible` for a block of steps."""
         return Indivisible(self.end, what)

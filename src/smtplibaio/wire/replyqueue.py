@@ -1,12 +1,12 @@
-"""The replies that are owed: in which order, to whom, and by when.
+"""The replies that are owed: their order, their waiters, and their deadline.
 
 Rules:
 
 1. Replies come in the order of the commands; each goes to the oldest waiter.
 2. A waiter leaves the queue only because its replies came or because the connection
    ended. A cancelled one stays as a tombstone: its reply is read and dropped.
-3. Only the reply that is due next has a deadline, for a server answers one command
-   after another.
+3. Only the next reply has a deadline, because a server answers one command after
+   another.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ ReplyFuture = asyncio.Future[Reply]
 
 
 class ReplyTaker(Protocol):
-    """What waits for one reply or for several: a `Waiter`, or a mail transaction.
+    """A waiter for one reply or more: a `Waiter`, or a mail transaction.
 
     Attributes:
-        future: Resolved by `take`; failed where the connection ends before that.
+        future: Resolved by `take`; it fails if the connection ends before.
     """
 
     future: Any
 
     @property
     def timeout(self) -> float | None:
-        """The seconds that the reply which is due next may take."""
+        """The seconds that the next reply may take."""
 
     @property
     def what(self) -> str:
@@ -46,7 +46,7 @@ class ReplyTaker(Protocol):
         """Take the replies that are owed; there is one at least.
 
         Returns:
-            Those that are left over; None where more are owed.
+            The replies that are left over; None if more are owed.
         """
 
 
@@ -77,12 +77,12 @@ class ReplyQueue:
     """Hold the waiters, oldest first.
 
     Attributes:
-        waiters: Those whose replies are owed, for others to look at.
+        waiters: The waiters whose replies are owed; other modules only read it.
 
     Args:
         loop: The running loop.
-        on_timeout: Called where the reply that is due next has not come in time, with
-            the command that it answers, and the limit in seconds.
+        on_timeout: Called if the next reply has not come in time, with the command that
+            it answers, and the limit in seconds.
     """
 
     def __init__(
@@ -102,16 +102,16 @@ class ReplyQueue:
         return self.waiters[0] if self.waiters else None
 
     def add(self, waiters: Iterable[ReplyTaker]) -> None:
-        """Queue waiters; the deadline of the first runs if nothing was owed."""
+        """Queue waiters; if no reply was owed, the deadline of the first begins."""
         was_settled = not self.waiters
         self.waiters.extend(waiters)
         if was_settled:
             self.watch()
 
     def take(self, replies: list[Reply]) -> Reply | None:
-        """Hand replies over; return the first one that nobody waits for, if any."""
+        """Hand over replies; return the first that has no waiter, if there is one."""
         if not replies:
-            return None  # a part of one does not begin its deadline anew
+            return None  # a part of a reply does not begin its deadline again
         waiters = self.waiters
         left: list[Reply] | None = replies
         while left:
@@ -129,7 +129,7 @@ class ReplyQueue:
         return None
 
     def watch(self) -> None:
-        """Let the deadline of the reply that is due next begin."""
+        """Let the deadline of the next reply begin."""
         self._deadline.set(self.waiters[0].timeout if self.waiters else None)
 
     def _deadline_passed(self) -> None:
@@ -160,8 +160,8 @@ class ReplyQueue:
 
 
 def fail_waiters(waiters: Iterable[ReplyTaker], cause: SMTPException) -> None:
-    """Settle waiters whose replies will not come; the loop must not complain of it."""
+    """Settle waiters whose replies will not come, without a complaint of asyncio."""
     for waiter in waiters:
         if not waiter.future.done():
             waiter.future.set_exception(again(cause))
-            waiter.future.exception()  # seen, even where the caller dropped it
+            waiter.future.exception()  # looked at, so that asyncio does not complain

@@ -1,12 +1,13 @@
-"""What a server said before it reset the connection.
+"""Reading the last replies of a server that has reset the connection.
 
-A server that refuses content early says so and closes with octets unread, which resets
-the connection. asyncio, which is writing, finds that out and reads no more: the refusal
-is there, and would be lost. What is read here comes to the protocol as always.
+If a server refuses content early, it sends the refusal, and closes the connection while
+octets of the content are unread. This resets the connection. asyncio notices the reset
+when it writes, and reads no more: the refusal would be lost. This module reads it from
+the socket, and gives it to the protocol as usual.
 
-asyncio alone, for uvloop has closed the socket by then; and of its internals two names,
-since nothing public tells that the transport below TLS has failed. Where they are
-missing, nothing is salvaged.
+It works with asyncio only, because uvloop has closed the socket by then. It uses two
+private names of asyncio, because nothing public tells that the transport below TLS has
+failed. If these names are missing, nothing is read.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ def is_broken_below(transport: asyncio.BaseTransport) -> bool:
 def read_what_is_left(
     transport: asyncio.BaseTransport, protocol: asyncio.BufferedProtocol
 ) -> None:
-    """Read what a transport has not.
+    """Read the octets that a transport has left in its socket.
 
     Args:
-        transport: One that has failed; its socket is still open.
-        protocol: What takes the octets. Over TLS they come to it decrypted.
+        transport: A transport that has failed, and whose socket is still open.
+        protocol: The protocol that gets the octets; over TLS, decrypted.
     """
     reader: Any = protocol
     if transport.get_extra_info("ssl_object") is not None:
-        reader = _tls_of(transport)  # a protocol, too, of the transport below
+        reader = _tls_of(transport)  # it is a protocol, too
     elif type(transport).__module__ != "asyncio.selector_events":
         reader = None
     if reader is None:

@@ -17,7 +17,7 @@ __all__ = [
     "unverified_context",
 ]
 
-#: What asyncio is given for a handshake, since ours has a deadline of its own.
+#: The limit of asyncio for a handshake, longer than any: ours has its own deadline.
 A_DAY = 86400.0
 
 _VERSION = """\
@@ -35,7 +35,7 @@ _WEAK = """\
 the server's key or signature is too weak for OpenSSL; until it has a better one, call \
 set_ciphers("DEFAULT@SECLEVEL=1") on a context of your own, and pass that"""
 
-#: What to do, by a part of what OpenSSL says; the first that fits is told.
+#: What to do, by a part of the text of OpenSSL; the first part that fits counts.
 _ADVICE = {
     "waits for TLS": """\
 this port speaks TLS from the first octet on: use SMTP_SSL, or smtps:// in a URL""",
@@ -133,7 +133,7 @@ async def handshake(
                 server_hostname=server_hostname,
                 ssl_handshake_timeout=A_DAY,
             )
-        if transport is None:  # asyncio's way of saying so
+        if transport is None:  # asyncio raises this if the connection ends
             raise ConnectionResetError("the server closed the connection")
     except ssl.SSLError as exc:
         raise tls_error(f"no TLS with {peer}", exc, is_starttls=True) from exc
@@ -149,13 +149,13 @@ async def handshake(
 def tls_error(
     what: str, cause: Exception, *, is_starttls: bool = False
 ) -> SMTPTLSError:
-    """Make the error for a failed handshake: its cause chained, its cure told.
+    """Make the error for a failed handshake; the text says what to do.
 
     Args:
-        what: What failed, and with whom.
+        what: What failed, and with which server.
         cause: What the `ssl` module says.
-        is_starttls: Whether the server has said that it is ready for TLS: then the port
-            is right.
+        is_starttls: Whether the server has answered STARTTLS with 220. Then the port is
+            right.
     """
     said = str(cause)
     cures = (_ADVICE[sign] for sign in _ADVICE if sign.lower() in said.lower())

@@ -1,10 +1,10 @@
-"""To the server through a proxy: SOCKS with `python-socks`, HTTP with CONNECT.
+"""Connecting to the server through a proxy: SOCKS (`python-socks`), or HTTP CONNECT.
 
 Rules:
 
 1. Not one octet that follows the proxy's last reply is read here: an SMTP server speaks
    first, and its greeting may arrive together with that reply.
-2. Whatever the proxy refuses is an OSError with its reason.
+2. If the proxy refuses, this is an OSError with the reason.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ async def connect_through(
 ) -> socket.socket:
     """Connect to a server through a proxy.
 
-    Where this machine looks up the server's name, its addresses race, each through the
-    proxy.
+    If this machine looks up the name of the server, the addresses race, each through
+    the proxy.
 
     Raises:
         OSError: The proxy cannot be reached, or refuses, or cannot reach the server.
@@ -45,7 +45,7 @@ async def connect_through(
     if proxy.resolves:
         return await _tunnel(proxy, endpoint, endpoint.dns_name, tried)
     addresses = await resolve(endpoint.dns_name, endpoint.port)
-    if proxy.scheme == "socks4":  # it knows of no others
+    if proxy.scheme == "socks4":  # it raises no other errors
         addresses = [pair for pair in addresses if pair[0] == socket.AF_INET]
 
     def attempt(host: str) -> Attempt:
@@ -57,7 +57,7 @@ async def connect_through(
 async def _noted(
     proxy: Proxy, endpoint: Endpoint, host: str, tried: Tried
 ) -> socket.socket:
-    """Tunnel to one address, and note what becomes of it."""
+    """Tunnel to one address, and note the result in `tried`."""
     tried[host] = None
     try:
         sock = await _tunnel(proxy, endpoint, host, tried)
@@ -84,9 +84,9 @@ async def _tunnel(
 
 
 class _WayToProxy:
-    """What connects to the proxy itself; `python-socks` takes it for a first proxy.
+    """The connection to the proxy itself; `python-socks` takes it for a first proxy.
 
-    Where the proxy refuses connections, the server has refused nothing.
+    If the proxy refuses the connection, this is no refusal of the server.
     """
 
     def __init__(self, endpoint: Endpoint, tried: Tried) -> None:
@@ -116,17 +116,17 @@ async def _socks(proxy: Proxy, way: Any, host: str, port: int) -> socket.socket:
         proxy.port,
         proxy.username,
         proxy.password,
-        rdns=True,  # a name comes here only where the proxy is to look it up
+        rdns=True,  # a name comes here only if the proxy looks it up
         forward=way,
     )
     try:
-        # It has a limit of its own where it is given none; ours is around all of this.
+        # A limit of a day, because ours is around all of this.
         sock: socket.socket = await tunnel.connect(host, port, timeout=A_DAY)
     except ProxyError as exc:
         if version is ProxyType.SOCKS5 and exc.error_code == _REFUSED_BY_SERVER:
             raise ConnectionRefusedError(f"{proxy}: {exc}") from exc
         raise OSError(f"{proxy}: {exc}") from exc
-    except ValueError as exc:  # a name that is too long for it
+    except ValueError as exc:  # a name that is too long for SOCKS
         raise OSError(f"{proxy}: {exc}") from exc
     return sock
 
@@ -136,8 +136,8 @@ async def _ask_for_tunnel(
 ) -> None:
     """Ask an HTTP proxy for a tunnel (RFC 9110 9.3.6).
 
-    `python-socks` could do that, too, but reads the reply in one go, and drops the
-    greeting that arrived with it.
+    `python-socks` can do that, too, but it reads more than the reply, and drops a
+    greeting that arrived with the reply.
     """
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
