@@ -29,6 +29,7 @@ from .content.email import prepare
 from .content.forms import Content, Message
 from .exceptions import (
     SMTPArgumentError,
+    SMTPConnectionError,
     SMTPConnectionLostError,
     SMTPProtocolError,
     SMTPTimeoutError,
@@ -362,7 +363,7 @@ class SMTP:
                 return await session.protocol.ask(commands.QUIT, limit, "QUIT")
             except SMTPConnectionLostError as exc:
                 return exc.reply or Reply(221, "the server closed the connection")
-            except (SMTPProtocolError, SMTPTimeoutError) as exc:
+            except (SMTPConnectionError, SMTPProtocolError, SMTPTimeoutError) as exc:
                 return Reply(221, str(exc))
             finally:
                 await self.close()

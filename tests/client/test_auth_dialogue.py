@@ -307,6 +307,20 @@ async def test_235_before_the_mechanism_is_done_is_not_believed(
 # Challenges
 
 
+@pytest.mark.parametrize("end", ["<close>", "<silence>", "421 bye"])
+async def test_a_challenge_that_has_no_answer_is_told_where_the_session_ends(
+    end: str,
+) -> None:
+    """H01: people would try again for ever if the loss were all that they are told."""
+    lines = ["C: AUTH CRAM-MD5", "S: 334 !", "C: *", f"S: {end}"]
+    limits = Timeouts(reply=0.2)
+    async with client(script("AUTH CRAM-MD5", *lines), timeout=limits) as smtp:
+        with pytest.raises(SMTPProtocolError) as caught:
+            await smtp.auth("tim", "hunter2")
+        assert "AUTH CRAM-MD5 was cancelled by the client: " in str(caught.value)
+        assert not caught.value.is_transient
+
+
 @pytest.mark.parametrize(
     "challenge",
     ["abc", "!!!!", "Username:", "\udcff", "VXNl cm5h", "=", "A===", "VXNlcm5hbWU6 "],

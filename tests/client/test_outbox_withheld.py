@@ -7,6 +7,7 @@ from conversation import session
 from pipelining import HELLO, HI, SERIAL, begin, outcomes, raising
 
 from smtplibaio import (
+    LMTP,
     SMTP,
     SMTPCommandFailedError,
     SMTPConnectionLostError,
@@ -196,3 +197,35 @@ async def test_commands_by_hand_behind_a_refused_content_come_after_rset(
             await smtp.rcpt("c@y.example")
         with pytest.raises(SMTPCommandFailedError, match="no sender"):
             await smtp.data(HI)
+
+
+# Several final replies
+
+
+async def test_nothing_follows_the_dot_where_lmtp_has_several_replies() -> None:
+    """F16: a server that leaves one out would answer with those to the next mail."""
+    group = """
+        C: MAIL FROM:<a@x.example>
+        C: RCPT TO:<b@y.example>
+        C: RCPT TO:<c@y.example>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 250 ok
+        S: 354 go
+        C: hi
+        C: .
+        S: 250 b
+        S: 250 c
+    """
+    hello = "S: 220 hi\nC: LHLO client.example\nS: 250-mx\nS: 250 PIPELINING\n"
+    async with session(hello, group, group, make=LMTP) as smtp:
+        async with smtp.pipeline() as p:
+            finals = []
+            for _ in range(2):
+                p.mail("a@x.example")
+                p.rcpt("b@y.example")
+                p.rcpt("c@y.example")
+                p.data()
+                finals.append(p.content("hi\r\n"))
+        assert [(await final).message for final in finals] == ["c", "c"]

@@ -13,6 +13,7 @@ import pytest
 from conversation import session
 
 from smtplibaio import (
+    LMTP,
     SMTP,
     Mail,
     Outcome,
@@ -87,6 +88,10 @@ def turns(*numbers: int) -> str:
 
 async def run(smtp: SMTP, *mails: Any, **options: Any) -> list[Outcome]:
     return [outcome async for outcome in smtp.send_many(mails, **options)]
+
+
+async def run_of(smtp: SMTP, mails: Any) -> list[Outcome]:
+    return [outcome async for outcome in smtp.send_many(mails)]
 
 
 async def collect(run: AsyncIterator[Outcome], outcomes: list[Outcome]) -> None:
@@ -527,6 +532,46 @@ async def test_what_the_source_of_the_mails_raises_comes_behind_their_outcomes(
             await collect(smtp.send_many(source), outcomes)
         await smtp.noop()
     assert statuses(outcomes) == ["accepted", "accepted"]
+
+
+async def test_an_iterable_cannot_end_a_run_without_a_word() -> None:
+    """What ends `async for` is not taken from an iterable that is not asynchronous."""
+
+    class Source:
+        def __iter__(self) -> Iterator[Mail]:
+            return self
+
+        def __next__(self) -> Mail:
+            raise StopAsyncIteration
+
+    async with session(HELLO, NOOP) as smtp:
+        with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+            await run_of(smtp, Source())
+        await smtp.noop()
+
+
+# LMTP
+
+
+@pytest.mark.parametrize("recipients", [1, 2])
+async def test_nothing_follows_the_dot_where_lmtp_has_several_replies(
+    recipients: int,
+) -> None:
+    """F16: a server that leaves one out would answer with those to the next mail."""
+    both = [f"b{n}@y.example" for n in range(recipients)]
+    rcpts = "".join(f"C: RCPT TO:<{name}>\n" for name in both)
+    group = "C: MAIL FROM:<a@x.example>\n" + rcpts + "C: DATA\n"
+    go = "S: 250 ok\n" + "S: 250 ok\n" * recipients + "S: 354 go\n"
+    content, taken = "C: mail\nC: .\n", "S: 250 taken\n" * recipients
+    mails = [Mail("mail\r\n", "a@x.example", both)] * 2
+    if recipients == 1:
+        turns = (group, go, content, "C: RSET\n", group, taken, RESET, go, content)
+    else:
+        turns = (group, go, content, taken, group, go, content)
+    hello = "S: 220 hi\nC: LHLO client.example\nS: 250-mx\nS: 250 PIPELINING\n"
+    async with session(hello, *turns, taken, NOOP, make=LMTP) as smtp:
+        assert statuses(await run(smtp, *mails)) == ["accepted", "accepted"]
+        await smtp.noop()
 
 
 # BDAT

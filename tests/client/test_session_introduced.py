@@ -394,6 +394,15 @@ async def test_quit_gives_the_reply_whatever_it_says(answer: str) -> None:
         assert not smtp.is_connected
 
 
+async def test_quit_is_over_where_another_task_closes_the_connection() -> None:
+    script = "S: 220 hi\nC: QUIT\nC: <hangup>"
+    async with client(script) as smtp:
+        quitting = asyncio.create_task(smtp.quit())
+        await asyncio.sleep(0)
+        await smtp.close()
+        assert (await quitting).code == 221
+
+
 @pytest.mark.parametrize("answer", ["<silence>", "bye"])
 async def test_a_server_that_does_not_answer_quit_counts_as_one_that_said_221(
     answer: str,

@@ -179,8 +179,9 @@ async def read(source: Any, **options: Any) -> list[bytes]:
     ],
 )
 async def test_a_source_gives_what_the_same_content_gives_whole(
-    make: Any, chunks: Sequence[bytes]
+    make: Any, chunks: Sequence[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sources, "PATIENCE", 60.0)  # the machine may be slow
     whole = b"".join(chunks)
     read_blocks = await read(make(*chunks))
     assert b"".join(read_blocks) == b"".join(Content.of(whole).blocks())

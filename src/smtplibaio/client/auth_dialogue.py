@@ -308,7 +308,14 @@ class _Exchange:
         by sending a 501 reply".
         """
         self.is_cancelled = True
-        reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
+        try:
+            reply = await protocol.ask(commands.CANCEL_AUTH, timeout, "the end of AUTH")
+        except (SMTPConnectionError, SMTPTimeoutError) as exc:
+            # To try again would come to the same: it is not about the connection.
+            raise SMTPProtocolError(
+                f"AUTH {self._mechanism.name} was cancelled by the client: {why}; then "
+                f"the session ended: {exc}"
+            ) from exc
         if reply.code < 400:
             raise SMTPProtocolError(
                 f"{protocol.peer} answered a cancelled AUTH with {reply.code}, where "

@@ -292,7 +292,8 @@ class Outbox:
 
     def _say_behind(self) -> None:
         self.in_transaction = False
-        if self._session.allow_behind_dot and self._is_grouped:
+        may_follow = self._ending is not None and self._ending.may_be_followed
+        if may_follow and self._session.allow_behind_dot and self._is_grouped:
             self._must_reset = self._is_behind = True  # that content may be refused
             self._say_group()
 

@@ -81,7 +81,12 @@ class Prefetch:
             BaseException: What the iterable raised.
         """
         if self._iterator is not None:
-            return next(self._iterator, END)
+            try:
+                return next(self._iterator, END)
+            except StopAsyncIteration as exc:
+                # It would end the run without a word.
+                text = "the iterable of mails raised StopAsyncIteration"
+                raise RuntimeError(text) from exc
         self._read()
         if not self._ready:
             return NOTHING_YET

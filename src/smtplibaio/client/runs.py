@@ -205,6 +205,9 @@ class Run:
 
     def _begin_next(self) -> None:
         """Say the commands of the next mail, if there is one at the moment."""
+        latest = self._items[-1].transaction
+        if latest is not None and not latest.may_be_followed:
+            return
         try:
             given = self._mails.at_once()
         except (Exception, asyncio.CancelledError) as exc:

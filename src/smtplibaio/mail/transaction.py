@@ -299,6 +299,15 @@ class Transaction:
         return self._due - len(self.replies)
 
     @property
+    def may_be_followed(self) -> bool:
+        """Whether commands may leave before the content in front of them is answered.
+
+        LMTP has a reply for each copy. If a server left one out, the reply to such a
+        command would be taken for it.
+        """
+        return self._finals < 2
+
+    @property
     def is_unjudged(self) -> bool:
         """Whether the server has refused the commands because they came too soon.
 
