@@ -436,3 +436,9 @@ def test_a_fault_has_its_kind_and_the_offset_of_the_first(
 def test_an_empty_line_is_no_part_of_the_long_line_behind_it() -> None:
     assert find_long_line(b"\n" + b"x" * 999, line_end=b"\n") == 1
     assert find_long_line(b"\n" + b"x" * 998, line_end=b"\n") is None
+
+
+def test_an_empty_line_behind_a_line_of_the_most_octets_ends_no_long_line() -> None:
+    octets = b"x" * 998 + b"\n\n" + b"x" * 998
+    assert find_long_line(octets, line_end=b"\n") is None
+    assert find_long_line(octets + b"x", line_end=b"\n") == 1000
