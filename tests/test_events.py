@@ -217,6 +217,7 @@ async def test_each_connection_has_a_number_which_takes_no_part_in_comparisons()
         (("192.0.2.1", 1080), ("mx", 25), ("192.0.2.1", 1080, "mx", 25)),
         ("/run/smtp", None, ("/run/smtp", None, "/run/smtp", None)),
         ("", ("/run/smtp", None), ("", None, "/run/smtp", None)),
+        (None, None, ("", None, "", None)),  # of a socket that is not connected
     ],
 )
 def test_the_server_is_told_by_name_and_the_peer_by_address(

@@ -87,7 +87,8 @@ class Connected(_OfConnection):
         if isinstance(peername, tuple):
             peer, (address, port) = f"{peername[0]} port {peername[1]}", peername[:2]
         else:
-            peer, address, port = str(peername), str(peername), None
+            # A Unix socket may have no name, and one that is not connected has no peer.
+            peer, address, port = str(peername or ""), str(peername or ""), None
         return cls(peer, address, port, *(server or (address, port)))
 
     def __str__(self) -> str:
