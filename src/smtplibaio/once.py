@@ -1,4 +1,4 @@
-"""One mail, one connection, one call."""
+"""`send`: connect, send one mail and say QUIT, in one call."""
 
 from __future__ import annotations
 

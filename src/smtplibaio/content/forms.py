@@ -1,12 +1,15 @@
-"""Mail content: whole and known to be fit, or read as it is sent.
+"""The two forms of content: `Content` is whole and checked, `Stream` is read later.
+
+`content_of` makes one of them from the message that a caller passes.
 
 Rules:
 
-1. A whole message is checked before the first word to the server.
+1. A whole message is checked before the first command to the server. A stream is read
+   and checked while it is sent.
 2. Its size is that of its canonical form: neither stuffed dots nor the final one count
    (RFC 1870 5).
 3. Binary content (RFC 3030 3) is octets, not lines, and leaves as it is.
-4. What callers pass is taken as octets that they cannot change any more.
+4. The octets of the caller are copied if the caller could change them.
 """
 
 from __future__ import annotations
@@ -191,10 +194,10 @@ class Stream:
 
 
 def content_of(message: object, *, is_binary: bool = False) -> Content | Stream:
-    """Take a message in any of the forms that callers have it in.
+    """Make content of a message of any kind that callers may pass.
 
     Raises:
-        SMTPArgumentError: It is no message, or a whole one that cannot be sent.
+        SMTPArgumentError: It is no message, or is whole and cannot be sent.
     """
     if type(message) is bytes:
         return Content(message, is_binary=is_binary)

@@ -1,4 +1,4 @@
-"""Messages of the `email` package as octets: their parts, for one server.
+"""The MIME parts of a message of the `email` package, as octets for one server.
 
 Rules:
 

@@ -1,4 +1,6 @@
-"""How the values of header fields are built, by the name of the field.
+"""The values of header fields: how each kind of value is read and spelt.
+
+The name of a field decides its structure. (MIME parts are in the module `parts`.)
 
 Rules:
 

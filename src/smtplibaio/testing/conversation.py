@@ -1,4 +1,7 @@
-"""A server that plays a script, and fails the test if the client deviates from it."""
+"""`Conversation`, which a test uses: a server that plays a script.
+
+The test fails if the client deviates from the script.
+"""
 
 from __future__ import annotations
 

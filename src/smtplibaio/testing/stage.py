@@ -1,4 +1,7 @@
-"""The server's part of a script, played for a client on a real connection."""
+"""What plays a script to a client: the connection behind `Conversation`.
+
+`session` has the connection behind `SMTPServer`, which follows no script.
+"""
 
 from __future__ import annotations
 
