@@ -5,7 +5,7 @@ masked, content is only counted, control characters are escaped. `str(event)` is
 text for a transcript: a line for each line that was sent or received, with its
 direction in front.
 
-Each event has a `connection_id`, the number of its connection, since one listener may
+Each event has a `connection_id`, the number of its connection, because one listener may
 get the events of many connections (those of a pool). The number is unique within the
 process, and is not compared by `==`.
 """
@@ -186,15 +186,15 @@ class MailEnded(_OfConnection):
     The event follows the last reply of the mail, the loss of the connection, or the
     cancellation of the caller. It comes before the caller gets the result or the
     exception. A mail that is sent again (by a pool, or by the library because a server
-    refused commands that stood behind a dot) starts and ends once for each attempt.
+    refused commands that followed a dot) starts and ends once for each attempt.
 
     Attributes:
         mail_id: The number from `MailStarted`.
         status: "accepted", "partial", "refused", "unknown" or "not sent", with the
             meaning that they have in `Outcome`.
         seconds: The time since `MailStarted`.
-        reply: The reply to the content; None where there was none.
-        error: The exception that the caller gets; None where the caller gets a result.
+        reply: The reply to the content; None if there was none.
+        error: The exception that the caller gets; None if the caller gets a result.
     """
 
     mail_id: int

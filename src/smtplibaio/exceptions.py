@@ -118,7 +118,7 @@ class SMTPException(Exception):
             It is, for every exception but `SMTPDeliveryUnknownError`.
         result: The replies for the mail that did arrive; None if there are none.
         is_mail_answered: Whether the server had answered MAIL when the connection was
-            lost; False where it was not lost within a mail.
+            lost; False if it was not lost within a mail.
         is_content_refused: Whether the server answered the content with its farewell,
             a 421: it has refused the mail.
     """
@@ -320,7 +320,7 @@ class SMTPProtocolError(SMTPException):
 
 
 class SMTPTLSError(SMTPException):
-    """Report that TLS has failed, or is missing where it is needed."""
+    """Report that TLS has failed, or is needed and missing."""
 
 
 class SMTPTimeoutError(SMTPException, TimeoutError):
@@ -358,7 +358,7 @@ class SMTPConnectionRefusedError(SMTPConnectionError, ConnectionRefusedError):
 
     @property
     def message(self) -> str:
-        r"""The greeting, its lines joined by "\n"; where there was none, what happened.
+        r"""The greeting, its lines joined by "\n"; if there was none, what happened.
 
         It is fit to be printed.
         """

@@ -1,7 +1,7 @@
 """Well-known services, by name: where they listen, and what they ask of a client.
 
 Each entry has what was read on the page in the comment above it, in December 2026, and
-nothing else: where a limit is not named, none was read. Services change; what is given
+nothing else: if a limit is not named, none was read. Services change; what is given
 here is where a connection goes, what logging in needs, and what to expect.
 """
 

@@ -75,7 +75,7 @@ class SMTP:
         hostname: Name or address of the server.
         port: Its TCP port: 25 between servers, 587 for submission (RFC 6409).
         fqdn: The name the client gives itself in EHLO. None takes the host's name
-            where it has a dot, else the address of the socket; nothing is resolved.
+            if it has a dot, else the address of the socket; nothing is resolved.
         timeout: `Timeouts`, or one number of seconds for all of them.
         username: The user to log in as when connecting; it needs `password` or `token`.
         password: The user's password; text is sent as UTF-8.
@@ -84,9 +84,9 @@ class SMTP:
             refuses that token.
         mechanisms: The only SASL mechanisms to try, in this order; None for the
             strongest that both sides know.
-        starttls: When to turn the connection to TLS: "never"; "required", where
-            connecting fails if TLS cannot be had; or "opportunistic", where TLS is used
-            if the server offers it, even with a certificate that cannot be verified.
+        starttls: When to turn the connection to TLS: "never"; "required", so
+            that connecting fails if TLS cannot be had; or "opportunistic", so that TLS
+            is used if the server offers it, even if its certificate cannot be verified.
             With credentials, "opportunistic" means "required".
         tls_context: The TLS context; None for one that verifies certificates against
             the system's authorities. Client certificates are loaded into it.
@@ -94,9 +94,9 @@ class SMTP:
         source_address: The `(host, port)` to connect from.
         sock: A connected socket to use instead of a new one, once.
         path: The path of a Unix socket to connect to.
-        pipelining: Whether to group commands where the server offers PIPELINING.
-        chunking: Whether content goes with BDAT where the server offers CHUNKING; None
-            for only where it has to, for BODY=BINARYMIME.
+        pipelining: Whether to group commands if the server offers PIPELINING.
+        chunking: Whether content goes with BDAT if the server offers CHUNKING; None
+            for only if it must, for BODY=BINARYMIME.
         allow_cleartext_auth: Whether a password may cross a connection that is not
             encrypted. It always may on loopback and on Unix sockets.
         on_event: A function that is called with each event of the module `events`. It
@@ -585,7 +585,7 @@ class SMTP:
                 the server needs it, and its Bcc field is not sent. With BODY=BINARYMIME
                 octets are sent as they are.
             mail_options: ESMTP parameters of MAIL. SIZE, BODY=8BITMIME and SMTPUTF8
-                are added where they are needed and announced.
+                are added if they are needed and announced.
             rcpt_options: ESMTP parameters of every RCPT.
 
         Returns:
@@ -634,7 +634,7 @@ class SMTP:
         """Send a message to the recipients that it names, in one transaction.
 
         A message of the `email` package is encoded as the server needs it: to 7 bit
-        without 8BITMIME, and where its lines are too long. Its Bcc field is not sent.
+        without 8BITMIME, or if its lines are too long. Its Bcc field is not sent.
 
         Args:
             message: What `sendmail` takes.
@@ -657,14 +657,14 @@ class SMTP:
                 zone (RFC 4865).
             all_or_nothing: Whether to send nothing if one recipient is refused.
             add_missing: Whether to add Date and Message-ID (RFC 5322 3.6) to the copy
-                that leaves, where a message object lacks them. Octets, signed messages
+                that leaves, if a message object lacks them. Octets, signed messages
                 and messages that have been received stay as they are.
             progress: Called now and then, at most 20 times a second, with the octets
                 of content that were sent, and their total or None.
 
         Raises:
             SMTPRecipientRefusedError: A recipient was refused, with `all_or_nothing`.
-                Where every recipient was refused, it is SMTPNoRecipientError.
+                If every recipient was refused, it is SMTPNoRecipientError.
             SMTPTLSError: `require_tls` was asked for on a connection that is not
                 verified.
             SMTPException: Every exception that `sendmail` raises.

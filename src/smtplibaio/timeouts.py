@@ -22,7 +22,7 @@ class Timeouts:
         reply: Limit for the reply to a command.
         content: Limit for the transport to take one block of content.
         final: Limit for the reply to the final dot. RFC 5321 4.5.3.2.6 asks for ten
-            minutes, since the server may deliver the mail before it replies: a client
+            minutes, because the server may deliver the mail before it replies: a client
             that gives up early and sends the mail again doubles it.
         quit: Limit for the reply to QUIT, and for making a session usable again after
             an error.

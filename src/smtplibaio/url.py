@@ -184,7 +184,7 @@ CLIENT_OPTIONS = frozenset({*_READERS, *_NOT_IN_TEXT})
 
 @dataclass(frozen=True, slots=True)
 class _Scheme:
-    """What a scheme says: the class, the port, and what stands behind the slashes."""
+    """What a scheme says: the class, the port, and what follows the slashes."""
 
     kind: Kind
     port: int
@@ -237,7 +237,7 @@ def _configuration(
     overrides: Mapping[str, Any],
     more: Mapping[str, Reader],
 ) -> Configuration:
-    """Read a URL that is taken apart; `credentials` are for where it has none."""
+    """Read a URL that is taken apart; `credentials` count if it has none."""
     if uri.scheme not in _SCHEMES:
         raise SMTPArgumentError(_unknown_scheme(uri.scheme))
     scheme = _SCHEMES[uri.scheme]
@@ -353,7 +353,7 @@ def _nearest(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
 
 
 def _protect(options: dict[str, Any]) -> None:
-    """Require STARTTLS where credentials would follow and nothing was said of TLS."""
+    """Require STARTTLS if there are credentials, and TLS is not mentioned."""
     if any(map(options.get, _CREDENTIALS)):
         is_encrypted = options.get("tls") or options.get("path") is not None
         options.setdefault("starttls", "never" if is_encrypted else "required")
@@ -387,7 +387,7 @@ def read_environment(
         overrides: Keyword arguments of the caller.
         more: As for `read_url`.
         environ: The variables; None for those of the process.
-        kind: The class where there is no URL, whose scheme says it.
+        kind: The class if there is no URL, whose scheme would say it.
 
     Raises:
         SMTPArgumentError: Neither URL nor HOST nor PATH is set, or one of them, or a

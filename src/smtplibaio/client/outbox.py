@@ -383,7 +383,7 @@ def _pass_on(reply: ReplyFuture, future: ReplyFuture) -> None:
 
 
 def _fail(future: ReplyFuture, exc: BaseException) -> None:
-    """Fail a future; asyncio does not complain if nobody looks at it."""
+    """Fail a future, without a complaint of asyncio if it is never looked at."""
     if not future.done():
         future.set_exception(exc)
         future.exception()

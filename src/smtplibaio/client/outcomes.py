@@ -164,7 +164,7 @@ class RunWithTurn:
                 turns.give_back()
 
     def abandon(self) -> None:
-        """Leave the run; if somebody waits for an outcome, as soon as it has come.
+        """Leave the run; if a task waits for an outcome, as soon as it has come.
 
         It may be called from any thread, because garbage is collected in any thread.
         """

@@ -84,7 +84,7 @@ class Prefetch:
             try:
                 return next(self._iterator, END)
             except StopAsyncIteration as exc:
-                # It would end the run without a word.
+                # It would end the run, and no error would say why.
                 text = "the iterable of mails raised StopAsyncIteration"
                 raise RuntimeError(text) from exc
         self._read()

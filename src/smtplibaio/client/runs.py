@@ -71,7 +71,7 @@ class Run:
 
     Args:
         session: A session that owes no reply.
-        mails: Where the mails come from.
+        mails: The source of the mails.
         window: How many mails may be unanswered.
     """
 

@@ -64,9 +64,9 @@ class Entry(NamedTuple):
 
     Attributes:
         name: The display name, or the name of a group, as people read it; "" for none.
-        local_part: Without quotes; "" in a group, and where there is no address.
-        domain: "" where there is none.
-        members: The mailboxes of a group; None where it is not a group.
+        local_part: Without quotes; "" in a group, and if there is no address.
+        domain: "" if there is none.
+        members: The mailboxes of a group; None if it is not a group.
         comments: What stands in parentheses, in its order.
     """
 
@@ -291,7 +291,7 @@ class _Reader:
         return taken
 
     def expect_end(self) -> None:
-        """Refuse what stands behind the last element."""
+        """Refuse anything after the last element."""
         self._pass_blanks()
         if self._at < len(self._tokens):
             text = self._tokens[self._at].text

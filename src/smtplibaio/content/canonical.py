@@ -50,7 +50,7 @@ class Canonicaliser:
         has_changed: Whether the canonical form differs from the content so far.
 
     Args:
-        no_8bit: The exception to raise for an octet above 127; None where the server
+        no_8bit: The exception to raise for an octet above 127; None if the server
             takes such octets.
     """
 
@@ -65,7 +65,7 @@ class Canonicaliser:
     def feed(self, chunk: bytes) -> bytes:
         """Convert a chunk.
 
-        A CR at its end is kept for the next call, since an LF may follow it.
+        A CR at its end is kept for the next call, because an LF may follow it.
 
         Raises:
             SMTPArgumentError: The content cannot be sent. Its `offset` counts octets

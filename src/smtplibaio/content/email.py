@@ -10,9 +10,9 @@ Rules:
 
 A signature over a header (DKIM, ARC) or over parts (S/MIME, PGP/MIME) stays valid, or
 the message is refused; see `parts` for what the parser of the `email` package loses.
-Whoever relays signed mail without a change passes its octets.
+To relay signed mail without a change, pass its octets.
 
-The writer of messages is only imported where somebody has one.
+The writer of messages is imported when the first message has to be written.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def envelope_of(
         recipients: The caller's recipients, or None.
 
     Returns:
-        The sender, None where the message does not say which one it is, and the
+        The sender, None if the message does not say which one it is, and the
         recipients.
 
     Raises:

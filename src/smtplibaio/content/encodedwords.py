@@ -5,7 +5,7 @@ Rules:
 1. A word has at most 75 octets, and every character of it is whole (RFC 2047 2, 5).
 2. Between two encoded words white space is not part of the text, so it is encoded with
    the text (RFC 2047 6.2).
-3. Where there are several words, they are cut at spaces if they can be: the standard
+3. If there are several words, they are cut at spaces if they can be: the standard
    library up to Python 3.13 reads white space between the words of a name.
 4. The words that are written are safe in every place that may have them: only letters,
    digits and "!*+-/" stand for themselves (RFC 2047 5).
@@ -117,7 +117,7 @@ def decode_words(text: str) -> str:
 
 
 def decode_word(word: str) -> str | None:
-    """Read one encoded word; None where it is not one, or cannot be decoded."""
+    """Read one encoded word; None if it is not one, or cannot be decoded."""
     match = ENCODED_WORD.fullmatch(word)
     if match is None:
         return None

@@ -3,7 +3,7 @@
 Rules:
 
 1. A field is folded only where white space stands, and never so that a line is blank
-   (RFC 5322 2.2.3). Behind the colon it is only folded where that keeps the line short.
+   (RFC 5322 2.2.3). After the colon it is folded only if that keeps the line short.
 2. Text in encoded words is cut to what a line has room for.
 """
 
@@ -32,7 +32,7 @@ class Run(NamedTuple):
     Attributes:
         text: The text.
         before: What stands before the first of them.
-        after: What stands behind the last one.
+        after: What follows the last one.
         is_name: Whether one word is better than two, even if a line is folded for it.
     """
 
@@ -49,7 +49,7 @@ class Piece(NamedTuple):
     word: str | Run
 
     def followed_by(self, text: str) -> Piece:
-        """Put text behind the word, without white space."""
+        """Put text after the word, without white space."""
         if isinstance(self.word, Run):
             return self._replace(word=self.word._replace(after=self.word.after + text))
         return self._replace(word=self.word + text)

@@ -82,7 +82,7 @@ class Dots:
         self._at_line_start = True
 
     def frame(self, block: bytes, *, is_last: bool) -> bytes:
-        """Double the dots of a block; behind the last block, add the final dot."""
+        """Double the dots of a block; after the last block, add the final dot."""
         stuffed = stuff_dots(block, at_line_start=self._at_line_start)
         if is_last:
             return stuffed + b".\r\n"
@@ -92,7 +92,7 @@ class Dots:
 
 
 class Chunk:
-    """The framing of content that goes with one BDAT, since its size is known.
+    """The framing of content that goes with one BDAT, because its size is known.
 
     Args:
         size: How many octets all blocks have together.
@@ -107,7 +107,7 @@ class Chunk:
         self.end = "BDAT LAST" if is_last else "BDAT"
 
     def frame(self, block: bytes, *, is_last: bool) -> bytes:
-        """Put the BDAT in front of the first block; leave the others as they are."""
+        """Put the BDAT before the first block; leave the others as they are."""
         opening, self._opening = self._opening, b""
         return opening + block
 
@@ -120,5 +120,5 @@ class Chunks:
     asks_each_time = True
 
     def frame(self, block: bytes, *, is_last: bool) -> bytes:
-        """Put a BDAT in front of the block."""
+        """Put a BDAT before the block."""
         return bdat(len(block), is_last=is_last) + block

@@ -4,7 +4,7 @@ Rules:
 
 1. A field that was parsed leaves as the message holds it, octet for octet from its name
    on, where it can travel to this server; only what cannot is spelt anew. The parser of
-   the standard library keeps no blanks right behind the colon, so these cannot be kept.
+   the standard library keeps no blanks right after the colon, so these cannot be kept.
 2. A field that was set is written by its structure. Where the policy of the message
    spells it so that it says the same, within these rules, that spelling is kept; a
    policy never reads what came from others, for which it may need hours.
@@ -119,7 +119,7 @@ def header_block(fields: Iterable[tuple[str, Any]], spelling: Spelling) -> bytes
 
 
 def _field(name: str, value: Any, spelling: Spelling) -> bytes:
-    """Write one field; nothing where it is absent."""
+    """Write one field; nothing if it is absent."""
     if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name):
         raise SMTPArgumentError(f"the field name {name!a} is none")
     try:
@@ -178,7 +178,7 @@ def _source(name: str, source: str, spelling: Spelling) -> str:
 def _by_words(
     name: str, unfolded: str, structure: Structure, spelling: Spelling
 ) -> str | None:
-    """Write a field whose words can stay; None where they cannot."""
+    """Write a field whose words can stay; None if they cannot."""
     is_prose = structure in (ADDRESSES, TEXT)
     if spelling.is_built and is_prose and _has_long_words(unfolded):
         return None
@@ -265,7 +265,7 @@ def _object(name: str, value: Any, spelling: Spelling) -> str:
 def _by_policy(
     name: str, value: Any, spelling: Spelling, structure: Structure, meaning: Any
 ) -> str | None:
-    """Have the policy of the message spell a field; None where it does not do well."""
+    """Have the policy of the message spell a field; None if it does not do well."""
     policy = spelling.policy
     if spelling.utf8 and not (spelling.is_signed or getattr(policy, "utf8", False)):
         return None

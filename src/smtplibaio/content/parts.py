@@ -10,8 +10,8 @@ Rules:
 4. What is signed or encrypted leaves octet for octet, as it was read or as `as_bytes()`
    of the signed part writes it, or not at all: multipart/signed and multipart/encrypted
    with all that is in them, and a message with DKIM-Signature or ARC fields.
-5. A parser loses some octets: blanks around the colon of a field and behind a boundary,
-   an empty line too few or too many around a part without a body. Where that shows, a
+5. A parser loses some octets: blanks around the colon of a field and after a boundary,
+   an empty line too few or too many around a part without a body. If that shows, a
    signed message is refused.
 6. A boundary never stands in the parts that it separates.
 """
@@ -55,7 +55,7 @@ _NOT_FOR_7_BIT = re.compile(rb"[^\x01-\x7f]")
 
 
 class _Context(NamedTuple):
-    """Where a part stands.
+    """The place of a part.
 
     Attributes:
         policy: The policy that `as_bytes()` would write it with.
@@ -328,7 +328,7 @@ class _Writer:
     def _leaf(
         self, kind: str, payload: Any, fields: list[Field], context: _Context
     ) -> bytes:
-        """Write content, encoded where its lines or its octets cannot travel."""
+        """Write content, encoded if its lines or its octets cannot be sent."""
         octets, is_new = octets_of_payload(
             kind, payload, _value(fields, "content-type")
         )
@@ -367,7 +367,7 @@ def _without_bcc(fields: list[Field]) -> list[Field]:
 
 
 def _block(octets: bytes) -> bytes:
-    """Take from a block the empty line that an ordinary header has behind it.
+    """Take from a block the empty line that follows an ordinary header.
 
     Text that is no field makes a block of its own, without fields.
     """

@@ -56,9 +56,9 @@ class Structure(NamedTuple):
     """One kind of value.
 
     Attributes:
-        read: Reads an unfolded value. `ValueError` where it has not this structure.
+        read: Reads an unfolded value. `ValueError` if it has not this structure.
         spell: Writes what `read` gives, as words that may be folded between.
-            `UnicodeError` where only SMTPUTF8 could carry it.
+            `UnicodeError` if only SMTPUTF8 could carry it.
         normal: Gives of what `read` gives something that can be compared.
     """
 

@@ -4,8 +4,8 @@ Rules:
 
 1. A payload is octets, or text in which octets beyond ASCII are surrogates, as the
    `email` package keeps them. Text that nobody has encoded is encoded in the charset
-   that its part names; where it names none, such text is an error.
-2. Text that is encoded anew is quoted-printable where that is not longer than base64.
+   that its part names; if it names none, such text is an error.
+2. Text that is encoded anew is quoted-printable if that is not longer than base64.
 """
 
 from __future__ import annotations

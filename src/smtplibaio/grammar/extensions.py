@@ -28,7 +28,7 @@ _EHLO_LINE = r"([A-Za-z0-9][A-Za-z0-9_-]*)(?:[ \t=]+(.*))?"
 
 
 class Limits(NamedTuple):
-    """What a server takes within one session (RFC 9422); None where it does not say.
+    """What a server takes within one session (RFC 9422); None if it does not say.
 
     Attributes:
         mailmax: Mails, that is, MAIL commands.
@@ -45,7 +45,7 @@ class Extensions(Mapping[str, tuple[str, ...]]):
     """Map each announced keyword, in capitals, to its parameters.
 
     Look-ups take a keyword in any case. A keyword that is announced twice has the
-    parameters of both lines. What stands behind a "=" is a parameter, too:
+    parameters of both lines. What follows a "=" is a parameter, too:
     "XVERP=COURIER" in the reply is `extensions["XVERP"] == ("COURIER",)`, and found as
     `"XVERP=COURIER" in extensions`.
 

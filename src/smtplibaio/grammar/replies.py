@@ -3,7 +3,7 @@
 Rules:
 
 1. A reply is one or more lines, the last one without a hyphen. Their codes have the
-   same first digit, and where the others differ the last code counts. Anything else is
+   same first digit; if the others differ, the last code counts. Anything else is
    not SMTP: guessing where the next reply begins is how a client comes to believe the
    wrong one.
 2. Empty lines between replies are passed over, never within one. Each counts as a line
@@ -120,7 +120,7 @@ def as_verdict_on_rcpt(reply: Reply) -> Reply:
     """Make a refusal of RCPT answer `is_transient` as RFC 5321 4.5.3.1.10 means it.
 
     552 has two meanings there: too many recipients in this mail, and no room for it.
-    Where the enhanced code says that the mailbox (5.2.x) or the size of the message
+    If the enhanced code says that the mailbox (5.2.x) or the size of the message
     (5.3.4) is at fault, trying again does not help.
     """
     if reply.code != 552:
@@ -142,7 +142,7 @@ _QUEUE_IDS = (
 
 
 def queue_id(reply: Reply) -> str | None:
-    """Find what the server calls a mail in its final reply; None where it does not say.
+    """Find what the server calls a mail in its final reply; None if it does not say.
 
     Known are the replies of Postfix, Exim, Sendmail, OpenSMTPD, Exchange and Gmail.
     """
@@ -160,11 +160,11 @@ class ReplyParser:
     """Cut a stream of octets into replies.
 
     Attributes:
-        fault: Why the octets are not replies (any more): no reply comes out behind it.
+        fault: Why the octets are not replies (any more): no reply follows it.
             None as long as they are.
         has_partial: Whether octets of an unfinished reply are held; empty lines are
             none.
-        is_empty: Whether nothing stands behind the last reply, not even an empty line.
+        is_empty: Whether nothing follows the last reply, not even an empty line.
     """
 
     def __init__(self) -> None:
@@ -217,7 +217,7 @@ class ReplyParser:
         return replies
 
     def _take(self, line: bytes) -> Reply | None:
-        """Take a line without its LF; give the reply where it is the last of one."""
+        """Take a line without its LF; return the reply if this is its last line."""
         if not self._count and (known := _known.get(line)) is not None:
             return known
         if len(line) >= MAX_LINE:

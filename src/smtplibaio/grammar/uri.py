@@ -43,13 +43,13 @@ class URI(NamedTuple):
 
     Attributes:
         scheme: In lower case.
-        username: None where there is no "@".
-        password: None where there is no ":" before the "@".
+        username: None if there is no "@".
+        password: None if there is no ":" before the "@".
         host: Without the brackets of an IPv6 address; may be "".
-        port: None where there is none.
-        path: With its slash; "" where there is none.
+        port: None if there is none.
+        path: With its slash; "" if there is none.
         query: The pairs of the query, in their order; a value is None without a "=".
-        is_cut: Whether a "@" stands behind the host: it may be that of credentials
+        is_cut: Whether a "@" follows the host: it may be that of credentials
             with an unescaped "/" or "?", so that what is read as a host, a path or a
             query may be a piece of the password.
 
@@ -134,7 +134,7 @@ def _split(hostport: str, what: str) -> tuple[str, int | None]:
                 f"{what} has square brackets without an IPv6 address in them; write it "
                 "as [2001:db8::1]:25"
             )
-        # Encoded once more, since the caller decodes hosts.
+        # Encoded once more, because the caller decodes hosts.
         host, port = address.replace("%", "%25"), match[2]
     else:
         host, colon, after = hostport.partition(":")

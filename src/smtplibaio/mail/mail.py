@@ -1,4 +1,4 @@
-"""One mail: a message, and whom it is from and for."""
+"""One mail: a message with its sender, its recipients and its options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .envelope import Envelope
 
 __all__ = ["Mail"]
 
-#: The typed parameters, which a mail has by the same names.
+#: The names of the typed parameters, which are also fields of `Mail`.
 _NAMES = [parameter.name for parameter in fields(Parameters)]
 _DEFAULTS = tuple(parameter.default for parameter in fields(Parameters))
 _values_of = attrgetter(*_NAMES)
@@ -66,7 +66,7 @@ class Mail:
         progress: ProgressCallback | None = None,
     ) -> None:
         # A run has many mails, and most of them have no options: those stay in the
-        # class, for a frozen field costs a call to be set.
+        # class, because it costs a call to set a field of a frozen class.
         values = vars(self)
         values["message"] = message
         values["sender"] = sender
@@ -91,10 +91,10 @@ class Mail:
             values.update(zip(_OPTIONS, options, strict=True))
 
     def envelope(self) -> Envelope:
-        """Return the envelope; what was not given is read from the message.
+        """Return the envelope; if the sender or recipients are None, read the header.
 
         Raises:
-            SMTPArgumentError: It may not go on the wire, or nobody is named.
+            SMTPArgumentError: The envelope cannot be sent, or has no recipient.
         """
         sender: object = self.sender
         recipients: object = self.recipients

@@ -74,7 +74,7 @@ class Outcome:
         error: SMTPException | None,
         status: Status,
     ) -> None:
-        values = vars(self)  # a frozen field costs a call to be set
+        values = vars(self)  # it costs a call to set a field of a frozen class
         values["mail"] = mail
         values["result"] = result
         values["error"] = error

@@ -237,7 +237,7 @@ class Terms:
         """Return the error, if content beyond ASCII cannot be sent.
 
         Args:
-            body: What BODY says of the content, where it was given.
+            body: The value of BODY, if it was given.
         """
         if body == "7BIT":
             return SMTPArgumentError("the content is 8-bit, BODY=7BIT says it is not")
@@ -257,7 +257,7 @@ class Terms:
 
         Args:
             content: What is to be sent.
-            body: What BODY says of it, where it was given.
+            body: The value of BODY, if it was given.
             progress: Called with how much has been sent.
 
         Raises:

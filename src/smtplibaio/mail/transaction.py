@@ -202,7 +202,7 @@ class Transaction:
         """Take the replies that are owed; there is one at least.
 
         Returns:
-            Those that are left over; None where more are owed.
+            The replies that are left over; None if more are owed.
         """
         taken, left = replies, None
         owed = self._due - len(self.replies)
@@ -300,10 +300,10 @@ class Transaction:
 
     @property
     def may_be_followed(self) -> bool:
-        """Whether commands may leave before the content in front of them is answered.
+        """Whether other commands may leave before the final replies have come.
 
-        LMTP has a reply for each copy. If a server left one out, the reply to such a
-        command would be taken for it.
+        LMTP has a final reply for each copy. If a server left one out, the reply to the
+        next command would be taken for it.
         """
         return self._finals < 2
 
@@ -352,7 +352,7 @@ class Transaction:
         """
         replies, plan = self.replies, self.plan
         reply: Reply | None = replies[-1]
-        # Content leaves behind a 354 only, so that is the odd one where DATA was said.
+        # Content leaves only after a 354. If DATA was said, this is the odd reply.
         is_plain = self.odd == self._says_data and not plan.is_lmtp
         if is_plain and replies[-1][0] != 221:
             at = self._rcpts_at

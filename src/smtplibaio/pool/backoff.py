@@ -85,7 +85,7 @@ class Backoff:
         sending: When a mail may be sent.
 
     Args:
-        size: The number of connections where nothing was refused.
+        size: The number of connections while the server refuses nothing.
         first: Seconds of the first pause.
         most: Seconds of the longest one.
         jitter: See `pause`.

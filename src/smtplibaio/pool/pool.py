@@ -53,8 +53,8 @@ class SMTPPool:
     time. A connection is opened when a mail needs it.
 
     If a session has ended, or its server refuses it before MAIL, the pool opens another
-    one and raises no error. If a mail has failed, the pool sends it again where it is
-    certain that the server has not accepted it and where the failure may pass: each
+    one and raises no error. If a mail has failed, the pool sends it again if it is
+    certain that the server has not accepted it, and if the failure may pass: each
     mail has at most `attempts` attempts. A mail that may have been accepted is never
     sent again. If a mail has too many recipients for one transaction (RCPTMAX of RFC
     9422, or a 452 4.5.3 from the server), the rest go into further transactions. A mail
@@ -78,7 +78,7 @@ class SMTPPool:
         max_messages: The number of mails after which a session is closed; None for no
             limit. Each transaction counts, and a block of `session()` counts as one.
         max_age: The seconds after which a session is not used again; None for no limit.
-        max_idle: The seconds after which a session that nobody uses is closed; None for
+        max_idle: The seconds after which a session that is not used is closed; None for
             no limit.
         rate: The most mails in a second, evenly spaced; None for no limit. Each
             transaction counts.

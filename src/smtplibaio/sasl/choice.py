@@ -4,7 +4,7 @@ Rules:
 
 1. A *kind of proof* is SCRAM, CRAM-MD5, a readable password (PLAIN, LOGIN), or a token.
    The strongest kind that the server offers is tried first, and the strongest mechanism
-   of each kind. Where the caller names mechanisms, only these are tried, in that order.
+   of each kind. If the caller names mechanisms, only these are tried, in that order.
 2. After a mechanism with "-PLUS", SCRAM without "-PLUS" is not tried. An attacker
    between client and server could have refused the former, which would have shown that
    there is an attacker.

@@ -14,9 +14,9 @@ class Mechanism(Protocol):
 
     These members are optional:
 
-    * `secrets`: texts that are masked where a server repeats them;
+    * `secrets`: texts that are masked if a server repeats them;
     * `is_plaintext`: whether the exchange shows what is needed to log in to anybody who
-      can read the connection. Where it is missing, it counts as true;
+      can read the connection. If it is missing, it counts as true;
     * `is_slow`: whether `next` computes for so long that it must not run in the thread
       of the event loop;
     * `ignores_challenges`: whether `next` does not read the challenge, which then does

@@ -31,8 +31,8 @@ class Login(Password):
     """LOGIN (draft-murchison-sasl-login): a prompt for each of the two credentials.
 
     The first prompt asks for the user name, the second for the password. Their texts
-    are ignored, since servers differ. No initial response is sent: many servers refuse
-    one.
+    are ignored, because servers differ. No initial response is sent, because many
+    servers refuse one.
     """
 
     name = "LOGIN"

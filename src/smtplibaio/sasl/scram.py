@@ -39,7 +39,7 @@ class Scram(Password):
         password: The user's password.
         tls: The `ssl.SSLObject` of the connection. A "-PLUS" mechanism binds itself to
             it; any other tells with it that the client could have (the "y" of RFC 5802
-            6), so pass it where the server has not offered "-PLUS".
+            6), so pass it if the server has not offered "-PLUS".
         max_iterations: The most work that the server may ask for.
         nonce: The client's nonce, for known answers; None for a random one.
 

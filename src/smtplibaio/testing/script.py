@@ -65,7 +65,7 @@ class Turn:
 
     @property
     def direction(self) -> str | None:
-        """The stage direction; None where the lines are said."""
+        """The stage direction; None if the lines are said."""
         return self.lines[0] if self.lines[0] in _DIRECTIONS[self.voice] else None
 
 

@@ -1,4 +1,4 @@
-"""The connection behind `SMTPServer`: the session of aiosmtpd, and rules before it.
+"""The connection of an `SMTPServer`: the session of aiosmtpd, and rules before it.
 
 1. A rule's reply that begins with 2 or 3 changes only the text: the command is
    executed, and if aiosmtpd refuses it, this refusal is sent.

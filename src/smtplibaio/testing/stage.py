@@ -1,6 +1,6 @@
-"""What plays a script to a client: the connection behind `Conversation`.
+"""The connection of a `Conversation`: plays the script to a client.
 
-`session` has the connection behind `SMTPServer`, which follows no script.
+`session` has the connection of an `SMTPServer`, which has no script.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Peer(asyncio.Protocol):
         await self._news.wait()
 
     async def line(self) -> bytes | None:
-        """Read one line with its end; None where the client has left before."""
+        """Read one line with its end; None if the client has left before."""
         while (end := self.received.find(b"\n")) < 0:
             if self.has_left:
                 return None
@@ -110,7 +110,7 @@ class Player:
         self,
         script: str,
         cut: Cut,
-        tls: ssl.SSLContext | None,  # there is one where the script needs it
+        tls: ssl.SSLContext | None,  # there is one if the script needs it
         patience: Callable[[], Awaitable[object]],
     ) -> None:
         self.mismatch: BaseException | None = None

@@ -6,7 +6,7 @@ Rules:
 2. If there are several addresses, the next one is tried when the one before has failed,
    or has not answered within a quarter of a second (RFC 8305). The first that answers
    is kept, and every other socket is closed.
-3. What became of each address is noted in `tried`, for the error that lists them.
+3. The result of each address is noted in `tried`, for the error that lists them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def connect(
         host: A name in A-labels, or an address.
         port: The TCP port.
         source: The `(host, port)` to connect from.
-        tried: Where the fate of each address is noted.
+        tried: Gets the result of each address.
         label: The text before each address in `tried`.
 
     Raises:

@@ -33,7 +33,7 @@ __all__ = ["address_literal", "is_local", "open_connection"]
 async def open_connection(
     endpoint: Endpoint, timeout: float | None, listener: Listener | None = None
 ) -> SMTPProtocol:
-    """Connect, with TLS where the endpoint has a context.
+    """Connect, with TLS if the endpoint has a context.
 
     Args:
         endpoint: The server, and the way to it.
