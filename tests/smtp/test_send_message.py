@@ -15,6 +15,7 @@ from conversation import client
 from smtplibaio import (
     SMTP,
     SMTP_SSL,
+    Reply,
     SMTPArgumentError,
     SMTPCommandFailedError,
     SMTPCommandNotSupportedError,
@@ -455,9 +456,21 @@ async def test_wanting_all_changes_no_other_error(
 
 
 @pytest.mark.parametrize("end", ["S: <close>", "S: <reset>", "S: 421 bye\nC: <hangup>"])
+async def test_wanting_all_a_lost_connection_hides_no_refusal(end: str) -> None:
+    """F03, H01: nothing was stored; to try again would be refused again."""
+    dialogue = script(ALL, TWO, "S: 250 ok\nS: 550 b", end)
+    async with client(dialogue) as smtp:
+        with pytest.raises(SMTPRecipientRefusedError) as caught:
+            await smtp.send_message(b"hi", SENDER, [B, C], all_or_nothing=True)
+        assert caught.value.refused == {B: Reply(550, "b")}
+        assert not caught.value.is_transient
+        assert caught.value.safe_to_retry
+
+
+@pytest.mark.parametrize("end", ["S: <close>", "S: <reset>", "S: 421 bye\nC: <hangup>"])
 async def test_wanting_all_a_lost_connection_is_no_verdict(end: str) -> None:
     """F03: nothing was stored, and the caller is told of the loss."""
-    dialogue = script(ALL, TWO, "S: 250 ok\nS: 550 b", end)
+    dialogue = script(ALL, TWO, "S: 250 ok\nS: 250 b", end)
     async with client(dialogue) as smtp:
         with pytest.raises(SMTPConnectionLostError) as caught:
             await smtp.send_message(b"hi", SENDER, [B, C], all_or_nothing=True)

@@ -74,6 +74,7 @@ from smtplibaio import (
     SMTPDeliveryUnknownError,
     SMTPException,
     SMTPLoginError,
+    SMTPProtocolError,
     SMTPTimeoutError,
     SMTPTLSError,
 )
@@ -112,7 +113,7 @@ def judge_result(operation: Operation, run: Run, result: Any) -> None:
         return
     text = result if isinstance(result, str) else result.message.split("\n")[0]
     if operation is OPERATIONS["quit"]:
-        said = ("going down", "closed the connection", "no reply from")
+        said = ("going down", "closed the connection", "no reply from", "was closed by")
         if any(part in text for part in said):
             return
     assert text.partition(" ")[2].startswith(operation.shown)
@@ -129,6 +130,8 @@ def judge_error(
         explained += (SMTPConnectionError, SMTPTimeoutError, SMTPDeliveryUnknownError)
     if struck is not None and operation is OPERATIONS["auth-from-scratch"]:
         explained += (SMTPLoginError,)  # the first mechanism was refused
+    if struck is not None and operation is OPERATIONS["auth-withdrawn"]:
+        explained += (SMTPProtocolError,)  # the mechanism had failed before
     if struck == "refuse":
         explained += (SMTPCommandFailedError,)
     if mode == "tls" and struck is not None:
