@@ -81,7 +81,7 @@ class Transaction:
         future: Resolved when every reply that is due has come; with `wants_news`, at
             each reply. Made by `Transfer` or `ContentWriter`; None before that.
         is_asked: Whether every command was said, DATA included. The content was not.
-        odd: How many of the replies are not 2yz; the 354 to DATA is one of them.
+        odd: How many of the replies are not 250; the 354 to DATA is one of them.
         wants_news: Whether each reply resolves `future`: while content is being sent,
             any reply may stop it.
         is_all_said: Whether the last octet of the content was put together.
@@ -210,7 +210,7 @@ class Transaction:
             taken, left = replies[:owed], replies[owed:]
         self.replies += taken
         for code, _ in taken:
-            if code >= 300:
+            if code != 250:
                 self.odd += 1
         if (left is not None or self.wants_news) and not self.future.done():
             self.future.set_result(None)
@@ -353,8 +353,7 @@ class Transaction:
         replies, plan = self.replies, self.plan
         reply: Reply | None = replies[-1]
         # Content leaves only after a 354. If DATA was said, this is the odd reply.
-        is_plain = self.odd == self._says_data and not plan.is_lmtp
-        if is_plain and replies[-1][0] != 221:
+        if self.odd == self._says_data and not plan.is_lmtp:
             at = self._rcpts_at
             rcpts = replies[at : at + len(plan.rcpts)]
             # One for each; to have it checked would cost as much as all of this.
