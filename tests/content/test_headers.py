@@ -334,6 +334,32 @@ def test_a_spelling_that_says_something_else_is_not_used(folded: str) -> None:
     assert source("Subject", "é", policy=Wrong()) == "Subject: =?utf-8?q?=C3=A9?="
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("hello\u00a0", "hello=C2=A0"), ("\u2003hello", "=E2=80=83hello")],
+)
+def test_a_blank_of_unicode_at_an_edge_is_encoded_where_utf8_may_stand(
+    value: str, expected: str
+) -> None:
+    """G06: readers that strip every blank of Unicode would lose it."""
+    said = built("Subject", value, policy.SMTPUTF8, utf8=True)
+    assert said == f"Subject: =?utf-8?q?{expected}?="
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a =? b", "a =?utf-8?q?=3D=3F?= b"),
+        ("see =?utf-8?q?x", "see =?utf-8?b?PT91dGYtOD9xP3g=?="),
+    ],
+)
+def test_text_that_only_begins_as_an_encoded_word_does_is_encoded(
+    value: str, expected: str
+) -> None:
+    """G06: some readers look for the end of the word in what follows."""
+    assert built("Subject", value) == f"Subject: {expected}"
+
+
 def test_what_an_object_raises_is_the_cause_of_an_error_that_names_the_field() -> None:
     """G09."""
 
