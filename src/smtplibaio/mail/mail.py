@@ -90,6 +90,11 @@ class Mail:
         if options != _NO_OPTIONS:
             values.update(zip(_OPTIONS, options, strict=True))
 
+    @property
+    def has_options(self) -> bool:
+        """Whether any field but the first three was given a value of its own."""
+        return len(vars(self)) > _ALWAYS_SET
+
     def envelope(self) -> Envelope:
         """Return the envelope; if the sender or recipients are None, read the header.
 
@@ -109,12 +114,16 @@ class Mail:
         )
 
     def _parameters(self) -> Parameters | None:
-        # Most mails have none, and a run has many of them.
+        if not self.has_options:
+            return None
         values = _values_of(self)
         if values == _DEFAULTS:
             return None
         return Parameters(**dict(zip(_NAMES, values, strict=True)))
 
 
-_OPTIONS = [option.name for option in fields(Mail)[3:]]
-_NO_OPTIONS = tuple(option.default for option in fields(Mail)[3:])
+#: How many fields every mail sets: the message, the sender, the recipients.
+_ALWAYS_SET = 3
+
+_OPTIONS = [option.name for option in fields(Mail)[_ALWAYS_SET:]]
+_NO_OPTIONS = tuple(option.default for option in fields(Mail)[_ALWAYS_SET:])

@@ -129,6 +129,9 @@ class Delivery:
 
     def accepted(self, result: SendResult) -> None:
         """Take note that the server accepted a transaction."""
+        if self._left is None and not result:  # the only one, and for every recipient
+            self.result, self.is_over, self.failure = result, True, None
+            return
         self.tries = 0
         self._was_replaced = False
         self.failure = None
@@ -227,11 +230,13 @@ class Delivery:
 
 
 def _can_be_read_once(mail: Mail) -> bool:
-    return (
-        hasattr(mail.recipients, "__next__")
-        or hasattr(mail.mail_options, "__next__")
-        or hasattr(mail.rcpt_options, "__next__")
-        or hasattr(mail.notify, "__next__")
+    return hasattr(mail.recipients, "__next__") or (
+        mail.has_options
+        and (
+            hasattr(mail.mail_options, "__next__")
+            or hasattr(mail.rcpt_options, "__next__")
+            or hasattr(mail.notify, "__next__")
+        )
     )
 
 

@@ -47,6 +47,7 @@ IDLE_FOR_LEARNING = 10.0
 AT_ONCE = 1.0
 
 _NEVER = float("inf")
+_SINCE_EVER = float("-inf")
 
 _IDLE_SINCE = attrgetter("idle_since")
 
@@ -248,9 +249,17 @@ class Policy:
             most = learnt
         return most - member.mails
 
-    def may_send(self, now: float) -> bool:
-        """Say whether one more mail may leave in a session, and count it."""
-        return now >= self.backoff.sending.opens_at and self.rate.take(now)
+    def may_send(self, clock: Callable[[], float]) -> bool:
+        """Say whether one more mail may leave in a session, and count it.
+
+        Args:
+            clock: Returns the time; it is not called if no mail has to wait anyway.
+        """
+        opens_at = self.backoff.sending.opens_at
+        if self._rules.rate is None and opens_at == _SINCE_EVER:
+            return True
+        now = clock()
+        return now >= opens_at and self.rate.take(now)
 
     def _lend(self, now: float, plan: Plan) -> None:
         if now < self.backoff.sending.opens_at:

@@ -108,22 +108,26 @@ class Spread:
         """Wait for the next outcome."""
         if self._is_waited_for:
             raise SMTPConnectionError("another task is waiting for the next outcome")
+        loop = self._connections.bind()
+        if self._loop is None:
+            self._connections.check()
+            self._connections.at_closing.add(self._on_closing)
+            self._loop = loop
+            self._staff()
+        outcome = self._out.popleft() if self._out else await self._awaited(loop)
+        self._stock.reported()
+        if self._workers < self._policy.backoff.limit and not self._is_abandoned:
+            self._staff()
+        return outcome
+
+    async def _awaited(self, loop: asyncio.AbstractEventLoop) -> Outcome:
         self._is_waited_for = True
         try:
-            loop = self._connections.bind()
-            if self._loop is None:
-                self._connections.check()
-                self._connections.at_closing.add(self._on_closing)
-                self._loop = loop
-                self._staff()
             while not self._out and (self._workers or not self._is_over):
                 self._news = loop.create_future()
                 await self._news
             if not self._out:
                 await self._finish()
-            self._stock.reported()
-            if self._workers < self._policy.backoff.limit and not self._is_abandoned:
-                self._staff()
             return self._out.popleft()
         finally:
             self._is_waited_for = False
@@ -268,7 +272,7 @@ class Spread:
 
     def _share(self, member: Member, begun: deque[Delivery]) -> Iterator[Mail]:
         """Give a session one mail after another, as long as it may send more."""
-        stock, policy, clock = self._stock, self._policy, self._connections.now
+        stock, policy = self._stock, self._policy
         is_first = True  # `acquire` has waited until the first mail may leave
         while not (self._is_left or self._connections.is_closing):
             if not (is_first or policy.may_go_on(member, self)):
@@ -276,7 +280,7 @@ class Spread:
             delivery = stock.next()
             if delivery is None:
                 return
-            if not (is_first or policy.may_send(clock())):
+            if not (is_first or policy.may_send(self._connections.now)):
                 stock.put_back(delivery)
                 return
             part = delivery.part(member.limits, member.domains)
