@@ -456,3 +456,27 @@ class Never:
 
     def fold(self, name: str, value: Any) -> str:
         raise SystemExit(f"{name} was given to the policy")
+
+
+@pytest.mark.parametrize("width", [13, 18, 24])
+def test_a_policy_of_very_short_lines_does_not_fold_for_ever(width: int) -> None:
+    """The standard library never ends where one encoded character is too long."""
+    short = policy.SMTP.clone(max_line_length=width)
+    text = built("Subject", "wörd \U0001f469\u200d\U0001f469", short)
+    assert str(make_header(decode_header(text))) == (
+        "Subject: wörd \U0001f469\u200d\U0001f469"
+    )
+
+
+@pytest.mark.parametrize("charset", ["gb2312", "big5", "utf-16", "cp1252"])
+def test_words_are_not_spelt_in_a_charset_that_few_readers_know(charset: str) -> None:
+    """The standard library spells "gb2312" as "eucgb2312_cn"."""
+    text = "5 é" if charset == "cp1252" else "\u4e2d\u6587"
+    written = source("Subject", Header(text, charset))
+    assert re.findall(r"=\?([^?]*)\?", written) == ["utf-8"]
+    assert str(make_header(decode_header(written))) == f"Subject: {text}"
+
+
+def test_words_are_spelt_in_a_charset_of_the_program_that_readers_know() -> None:
+    text = source("Subject", Header("\u4e2d\u6587", "iso-2022-jp"))
+    assert text.startswith("Subject: =?iso-2022-jp?b?")

@@ -27,6 +27,7 @@ from smtplibaio.content.parts import write_message
 
 every_policy = pytest.mark.parametrize("policy_", POLICIES.values(), ids=POLICIES)
 
+CTE = "Content-Transfer-Encoding"
 HEAD = b"From: a@x.example\r\nTo: b@y.example\r\nMIME-Version: 1.0\r\n"
 
 
@@ -471,7 +472,7 @@ def test_a_boundary_that_stands_in_a_part_is_replaced() -> None:
     assert message.get_boundary() == "b"
 
 
-@pytest.mark.parametrize("boundary", ["", "bü", "b\x0b"])
+@pytest.mark.parametrize("boundary", ["", "bü", "b\x0b", 'b"b', "b\\b"])
 def test_a_boundary_that_nobody_can_read_is_replaced(boundary: str) -> None:
     message = MIMEMultipart(boundary=boundary, _subparts=[MIMEText("x" * 30)])
     (part,) = read(wire(message)).iter_parts()
@@ -632,3 +633,20 @@ def test_a_signed_preamble_is_not_changed() -> None:
     with pytest.raises(SMTPArgumentError, match="signed"):
         wire(message)
     assert "café".encode() in wire(message, is_8bit_ok=True)
+
+
+@pytest.mark.parametrize("encoding", ["7bit", "8bit", "binary"])
+def test_octets_of_line_ends_within_wide_characters_stay(encoding: str) -> None:
+    text = "\u0a0d\u4e0a\u4e0d\u00e4".encode("utf-16-be")
+    head = f"Content-Type: text/plain; charset=UTF-16BE\r\n{CTE}: {encoding}\r\n\r\n"
+    message = email.message_from_bytes(HEAD + head.encode() + text)
+    for is_8bit_ok in (False, True):
+        octets = wire(message, is_8bit_ok=is_8bit_ok)
+        assert email.message_from_bytes(octets).get_payload(decode=True) == text
+
+
+def test_wide_characters_without_octets_of_line_ends_leave_as_they_are() -> None:
+    message = legacy(
+        ("Content-Type", "text/plain; charset=utf-16be"), payload="\x4e\x2d"
+    )
+    assert wire(message).endswith(b"\r\n\r\n\x4e\x2d")

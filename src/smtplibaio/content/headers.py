@@ -44,6 +44,13 @@ _END_OF_FIELD = re.compile(r"\r\n(?![ \t])|\r(?![\n \t])|(?<!\r)\n(?![ \t])")
 _FIELD = re.compile(rb"([!-9;-~]+):[^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n")
 _BLANK_LINE = re.compile(r"\r\n[ \t]*(?:\r\n|$)")
 _FOLDABLE = re.compile(r"(?:[^\r\n]*[^ \t\r\n][ \t]+[^ \t\r\n])")
+#: Charsets that every reader knows by these names, all of them made for mail. (The
+#: standard library also spells words in the names of its codecs, as "eucgb2312_cn".)
+_KNOWN_CHARSET = re.compile(
+    r"utf-8|us-ascii|iso-8859-[0-9]+|windows-[0-9]+|koi8-[ru]|iso-2022-[jk][pr]"
+    r"|euc-[jk][pr]|shift_jis|gb2312|gbk|gb18030|big5",
+    re.IGNORECASE,
+)
 _NEIGHBOURS = re.compile(r"(=\?[^ \t\r\n]+\?=)[ \t\r\n]+(?=(=\?[^ \t\r\n]+\?=))")
 
 _PLAIN = re.compile(r"[\t -~]*")
@@ -67,6 +74,10 @@ _SIGNATURES = frozenset(
 
 #: Characters of a name. For one of 6000 the standard library needs ten seconds.
 _LONG_NAME = 100
+
+#: Octets. In lines that are shorter than one encoded character, which needs up to 24,
+#: the standard library folds for ever.
+_SHORTEST_LINE = 32
 
 _SIGNED_OTHERWISE = (
     "is signed, and as_bytes() writes it in a way that does not say what it should"
@@ -271,6 +282,8 @@ def _by_policy(
         return None
     if structure is ADDRESSES and not spelling.is_signed and _is_slow(meaning):
         return None
+    if _is_endless(str(value), policy.max_line_length):
+        return None
     try:
         folded = policy.fold(name, value)
     except Exception:  # whatever the email package raises
@@ -295,12 +308,18 @@ def _is_slow(entries: Iterable[Any]) -> bool:
     )
 
 
+def _is_endless(text: str, max_line_length: int | None) -> bool:
+    """Whether the standard library may never be done with folding."""
+    is_to_encode = not text.isascii() or "=?" in text
+    return is_to_encode and 0 < (max_line_length or 0) < _SHORTEST_LINE
+
+
 def _is_misread(text: str, structure: Structure) -> bool:
     """Whether some readers would read something else than RFC 2047 says.
 
-    Text that only looks like the beginning of an encoded word misleads some, some strip
-    every blank of Unicode, and up to Python 3.13 the standard library reads a space
-    where a name is cut.
+    Text that only looks like the beginning of an encoded word misleads some, some do
+    not know a charset or strip every blank of Unicode, and up to Python 3.13 the
+    standard library reads a space where a name is cut.
     """
     value = text.partition(":")[2]
     if value.strip() != value.strip(" \t\r\n"):
@@ -308,6 +327,9 @@ def _is_misread(text: str, structure: Structure) -> bool:
     if "=?" not in text:
         return False
     if "=?" in ENCODED_WORD.sub("", text):
+        return True
+    charsets = {match[1] for match in ENCODED_WORD.finditer(text)}
+    if not all(map(_KNOWN_CHARSET.fullmatch, charsets)):
         return True
     return structure is ADDRESSES and any(
         not (decode_word(first) or "").endswith(" ")

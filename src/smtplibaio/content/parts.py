@@ -51,6 +51,12 @@ _HIDDEN_FIELDS = frozenset({"bcc", "resent-bcc"})
 #: Parts within parts; nobody who means well has as many.
 _DEEPEST = 100
 
+_UNENCODED = frozenset({"7bit", "8bit", "binary"})
+#: Charsets in which the octets of CR and LF may be parts of other characters.
+_WIDE_CHARSET = re.compile(
+    r"charset\s*=\s*[\"']?(?:utf[-_]?(?:16|32)|(?:iso-10646-)?ucs)", re.IGNORECASE
+)
+
 _NOT_FOR_7_BIT = re.compile(rb"[^\x01-\x7f]")
 
 
@@ -275,7 +281,9 @@ class _Writer:
     ) -> bytes:
         """Choose what separates the parts: the boundary of the message if it does."""
         boundary = part.get_boundary()
-        if boundary and boundary.isascii() and boundary.isprintable():
+        # Readers disagree about a quoted pair, which no boundary has (RFC 2046 5.1.1).
+        is_odd = is_built and re.search(r'["\\]', boundary or "")
+        if boundary and boundary.isascii() and boundary.isprintable() and not is_odd:
             mark = b"--" + boundary.encode("ascii")
             if not any(_has_mark(octets, mark, is_built) for octets in parts):
                 return mark
@@ -329,11 +337,18 @@ class _Writer:
         self, kind: str, payload: Any, fields: list[Field], context: _Context
     ) -> bytes:
         """Write content, encoded if its lines or its octets cannot be sent."""
-        octets, is_new = octets_of_payload(
-            kind, payload, _value(fields, "content-type")
-        )
+        content_type = _value(fields, "content-type")
+        octets, is_new = octets_of_payload(kind, payload, content_type)
         value = _value(fields, "content-transfer-encoding")
         encoding = "7bit" if value is None else str(value).strip().lower()
+        is_text = kind.startswith("text/")
+        if (
+            is_text
+            and encoding in _UNENCODED
+            and _WIDE_CHARSET.search(str(content_type))
+        ):
+            is_text = b"\n" not in octets and b"\r" not in octets
+            encoding = encoding if is_text else "binary"
         is_fit = encoding != "binary" and b"\0" not in octets
         is_fit = is_fit and (self._is_8bit_ok or octets.isascii())
         lines = LINE_END.sub(b"\n", octets) if b"\r" in octets else octets
@@ -348,9 +363,9 @@ class _Writer:
                 f"a {kind} part that was not read into parts has octets or lines that "
                 "the server cannot take"
             )
-        if encoding not in ("7bit", "8bit", "binary"):
+        if encoding not in _UNENCODED:
             octets = decoded(octets, encoding)
-        encoding, octets = encoded(octets, is_text=kind.startswith("text/"))
+        encoding, octets = encoded(octets, is_text=is_text)
         self._set_encoding(fields, encoding)
         return octets.replace(b"\n", b"\r\n")
 
