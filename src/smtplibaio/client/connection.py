@@ -129,7 +129,7 @@ class Connection:
         Args:
             is_introduced: Whether the client introduces itself first, if it has not.
         """
-        return Turn(self, is_introduced=is_introduced)
+        return Turn(self, is_introduced)
 
     # Opening
 
@@ -170,7 +170,7 @@ class Connection:
             self._loop, self._pid = loop, os.getpid()
             self._session = self._protocol = None
             self.turns = Turns()
-        turn = Turn(self)
+        turn = Turn(self, is_introduced=False)
         turns = self.turns
         await turns.take(turn)
         try:
@@ -325,7 +325,7 @@ class Turn:
 
     __slots__ = ("_connection", "_is_introduced", "_task", "_turns")
 
-    def __init__(self, connection: Connection, *, is_introduced: bool = False) -> None:
+    def __init__(self, connection: Connection, is_introduced: bool) -> None:
         self._connection = connection
         self._is_introduced = is_introduced
         self._turns = connection.turns

@@ -349,12 +349,7 @@ class Session:
         )
         self.open, self.transfer.must_reset = None, False
         transaction = Transaction(
-            plan,
-            self.timeouts,
-            resets=resets,
-            is_behind=is_behind,
-            is_whole=is_whole,
-            first_reply=first_reply,
+            plan, self.timeouts, resets, is_behind, is_whole, first_reply
         )
         if plan.mail and self.protocol.narrator.is_heard:
             story = Story(self.protocol.narrator, plan)

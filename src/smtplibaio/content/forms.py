@@ -95,7 +95,7 @@ class Content:
     """
 
     def __init__(
-        self, octets: bytes, *, is_binary: bool = False, needs_utf8: bool = False
+        self, octets: bytes, is_binary: bool = False, needs_utf8: bool = False
     ) -> None:
         self._octets = octets
         self._is_canonical = True
@@ -200,7 +200,7 @@ def content_of(message: object, *, is_binary: bool = False) -> Content | Stream:
         SMTPArgumentError: It is no message, or is whole and cannot be sent.
     """
     if type(message) is bytes:
-        return Content(message, is_binary=is_binary)
+        return Content(message, is_binary, False)
     is_whole = isinstance(message, (str, list, tuple)) or _is_as_bytes(message)
     is_file = not is_whole and is_readable(message)
     if not is_file and (

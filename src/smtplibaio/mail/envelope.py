@@ -80,7 +80,7 @@ class Envelope:
             names = {mailbox: name for name, mailbox in reversed(named)}
             first = {n: mailbox for n, mailbox in named if names[mailbox] == n}
         if not (mail_options or rcpt_options or wanted):
-            return cls(mailbox_of_sender, first)
+            return cls(mailbox_of_sender, first, (), (), None)
         of_mail = parameters(mail_options, "mail_options")
         of_rcpt = parameters(rcpt_options, "rcpt_options")
         own: dict[str, tuple[str, ...]] = {}

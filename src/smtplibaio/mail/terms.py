@@ -51,7 +51,7 @@ _EXTENSION_OF = {
 _OWN_NAME = frozenset({"SIZE", "SMTPUTF8", "AUTH", "REQUIRETLS", "MT-PRIORITY"})
 
 
-@dataclass
+@dataclass(slots=True)
 class Body:
     """Content, and how it travels.
 
@@ -80,7 +80,7 @@ class Body:
         return Chunks() if size is None else Chunk(size, is_last=self.is_last)
 
 
-@dataclass
+@dataclass(slots=True)
 class Plan:
     """One mail, as it will be said.
 
@@ -277,7 +277,7 @@ class Terms:
         if body == "BINARYMIME":
             self._check_binary()
             is_chunked = True
-        return Body(content, is_chunked, self.is_grouped, no_8bit, progress)
+        return Body(content, is_chunked, self.is_grouped, no_8bit, progress, True)
 
     def _check_binary(self) -> None:
         if self._chunking is False:
@@ -349,6 +349,7 @@ class Terms:
             all_or_nothing,
             not settled.is_chunked,
             self.is_lmtp,
+            0,
         )
 
     def _own_parameters(

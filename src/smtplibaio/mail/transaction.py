@@ -103,7 +103,6 @@ class Transaction:
         self,
         plan: Plan,
         timeouts: Timeouts,
-        *,
         resets: bool = False,
         is_behind: bool = False,
         is_whole: bool = False,
@@ -209,8 +208,8 @@ class Transaction:
         if len(replies) >= owed:
             taken, left = replies[:owed], replies[owed:]
         self.replies += taken
-        for code, _ in taken:
-            if code != 250:
+        for reply in taken:
+            if reply[0] != 250:
                 self.odd += 1
         if (left is not None or self.wants_news) and not self.future.done():
             self.future.set_result(None)
