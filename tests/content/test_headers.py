@@ -480,3 +480,9 @@ def test_words_are_not_spelt_in_a_charset_that_few_readers_know(charset: str) ->
 def test_words_are_spelt_in_a_charset_of_the_program_that_readers_know() -> None:
     text = source("Subject", Header("\u4e2d\u6587", "iso-2022-jp"))
     assert text.startswith("Subject: =?iso-2022-jp?b?")
+
+
+def test_a_blank_at_the_end_that_readers_strip_is_encoded() -> None:
+    text = built("Subject", "w\u00f6rd\u3000", policy.SMTPUTF8, utf8=True)
+    assert text.isascii()
+    assert decode_header(text)[-1][0].decode() == "w\u00f6rd\u3000"

@@ -74,3 +74,9 @@ def test_another_reader_reads_the_sections_of_a_long_name() -> None:
         field = fold("Content-Type", parameter_pieces("a/b", [("name", name)]))
         message = email.message_from_string(f"{field}\n\n", policy=policy.default)
         assert message["Content-Type"].params["name"] == name
+
+
+@pytest.mark.parametrize("text", ["a/b; \x0bc=d", "a/b; c\x0c=d", "a/b;\x1cc= \x85d"])
+def test_other_blanks_around_a_name_do_not_hide_a_parameter(text: str) -> None:
+    """A boundary that only other readers find would not be written."""
+    assert read_parameters(text).get("c") == "d"

@@ -650,3 +650,36 @@ def test_wide_characters_without_octets_of_line_ends_leave_as_they_are() -> None
         ("Content-Type", "text/plain; charset=utf-16be"), payload="\x4e\x2d"
     )
     assert wire(message).endswith(b"\r\n\r\n\x4e\x2d")
+
+
+STATUS = HEAD + b"Content-Type: message/delivery-status\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        b"A: b\r\nno field\r\n\r\nC: d\r\n",
+        b"A: b\r\n\r\nC: d\r\nno field\r\nE: f\r\n\r\nG: h\r\n",
+        b"text\r\n\r\nmore\r\n\r\nA: b\r\n",
+        b"A: b\r\n\r\n\r\n\r\nC: d\r\n",
+        b"A: b\r\n\r\ntext\r\n",
+    ],
+)
+def test_blocks_of_a_delivery_status_stay_apart(blocks: bytes) -> None:
+    """G09: as broken bounces are relayed, with lines that are no fields."""
+    octets = wire(email.message_from_bytes(STATUS + blocks))
+    assert octets.partition(b"\r\n\r\n")[2] == blocks
+
+
+def test_text_in_a_block_that_was_built_is_apart_from_the_next_block() -> None:
+    blocks = [legacy(("A", "b"), payload="text"), legacy(("C", "d"), payload=None)]
+    message = legacy(("Content-Type", "message/delivery-status"), payload=blocks)
+    assert wire(message).endswith(b"\r\n\r\nA: b\r\n\r\ntext\r\n\r\nC: d\r\n")
+
+
+@pytest.mark.parametrize("text", [b"no field \xff", b"x" * 999])
+def test_text_in_a_delivery_status_is_never_encoded(text: bytes) -> None:
+    """RFC 3464 2.1: its blocks have no Content-Transfer-Encoding."""
+    message = email.message_from_bytes(STATUS + b"A: b\r\n\r\n" + text + b"\r\n")
+    with pytest.raises(SMTPArgumentError, match="message/delivery-status part"):
+        wire(message)

@@ -24,7 +24,7 @@ __all__ = ["Parameterised", "parameter_pieces", "read_parameters"]
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)")
 _PARAMETER = re.compile(
-    r"""[ \t\r\n]*(?P<name>[^=;"\s]+)[ \t\r\n]*=[ \t\r\n]*
+    r"""\s*(?P<name>[^=;"\s]+)\s*=\s*
     (?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<open>"[^;]*)|(?P<token>[^;]*))[^;]*(?:;|$)""",
     re.VERBOSE | re.DOTALL,
 )

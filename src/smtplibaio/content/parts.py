@@ -22,6 +22,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterable
+from email.errors import MissingHeaderBodySeparatorDefect
 from email.message import Message
 from typing import Any, NamedTuple, TypeAlias
 
@@ -70,6 +71,8 @@ class _Context(NamedTuple):
         is_sealed: Whether the signature is one of DKIM or ARC, above this part.
         depth: How many parts it stands in.
         is_message: Whether it has the header of a mail, and not only of a part.
+        is_status: Whether it is a block of a delivery status, which has fields of its
+            own, and no transfer encoding.
     """
 
     policy: Any
@@ -78,6 +81,7 @@ class _Context(NamedTuple):
     is_sealed: bool = False
     depth: int = 0
     is_message: bool = True
+    is_status: bool = False
 
     def within(self, **changes: Any) -> _Context:
         """Go one part down."""
@@ -328,8 +332,8 @@ class _Writer:
                     "keep; send the message as octets"
                 )
             )
-        inner = context.within(is_message=False)
-        return b"\r\n".join(_block(self.write(block, inner)) for block in payload)
+        inner = context.within(is_message=False, is_status=True)
+        return b"\r\n".join(_block(each, self.write(each, inner)) for each in payload)
 
     # Parts that hold content
 
@@ -358,6 +362,8 @@ class _Writer:
             return lines.replace(b"\n", b"\r\n")
         if context.is_signed:
             raise _signed("octets or lines")
+        if context.is_status:
+            kind = "message/delivery-status"
         if kind.startswith(("multipart/", "message/")):
             raise SMTPArgumentError(  # RFC 2045 6.4 knows no encoding for it
                 f"a {kind} part that was not read into parts has octets or lines that "
@@ -381,13 +387,21 @@ def _without_bcc(fields: list[Field]) -> list[Field]:
     return kept
 
 
-def _block(octets: bytes) -> bytes:
-    """Take from a block the empty line that follows an ordinary header.
+def _block(block: AnyMessage, octets: bytes) -> bytes:
+    """Write a block of a delivery status, without the empty line that ends it.
 
-    Text that is no field makes a block of its own, without fields.
+    Text that is no field makes a block of its own, unless it stood right below fields.
     """
-    text = octets.removeprefix(b"\r\n")
-    return text if text and text is not octets else octets.removesuffix(b"\r\n")
+    fields, _, text = octets.partition(b"\r\n\r\n")
+    if octets.startswith(b"\r\n"):
+        ended = octets.removeprefix(b"\r\n")
+    elif any(
+        isinstance(each, MissingHeaderBodySeparatorDefect) for each in block.defects
+    ):
+        ended = b"\r\n".join((fields, text))
+    else:
+        ended = octets if text else fields
+    return ended if not ended or ended.endswith(b"\r\n") else ended + b"\r\n"
 
 
 def _signed(what: str) -> SMTPArgumentError:
