@@ -39,6 +39,7 @@ from .splitting import domain_of, is_one_too_many, next_recipients
 
 __all__ = ["Delivery"]
 
+_REPEATABLE = Repeatable(b"")  # as all octets are
 _REFUSALS = (SMTPCommandFailedError, SMTPNoRecipientError, SMTPRecipientRefusedError)
 
 
@@ -58,20 +59,34 @@ class Delivery:
         attempts: The most attempts.
     """
 
-    # Defaults of the class: most mails are accepted at once, and never set these.
-    is_over = False
-    tries = 0
-    error: Exception | None = None
-    failure: Exception | None = None
-    result: SendResult | None = None
-    _left: dict[str, str] | None = None  # None until they are needed
-    _now: Sequence[str] = ()  # the recipients of the transaction that is under way
-    _was_replaced = False
-    _content = Repeatable(b"")  # all octets can be sent again
+    __slots__ = (
+        "_attempts",
+        "_content",
+        "_frozen",
+        "_left",
+        "_now",
+        "_was_replaced",
+        "error",
+        "failure",
+        "is_over",
+        "mail",
+        "result",
+        "tries",
+    )
 
     def __init__(self, mail: Mail, attempts: int) -> None:
-        self.mail = self._frozen = mail
+        self.mail = mail
+        self.is_over = False
+        self.tries = 0
+        self.error: Exception | None = None
+        self.failure: Exception | None = None
+        self.result: SendResult | None = None
         self._attempts = attempts
+        self._frozen = mail
+        self._left: dict[str, str] | None = None  # None until they are needed
+        self._now: Sequence[str] = ()  # the recipients of the current transaction
+        self._was_replaced = False
+        self._content = _REPEATABLE
         message = mail.message
         if not isinstance(message, bytes):
             self._content = Repeatable(message)
