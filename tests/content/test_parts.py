@@ -683,3 +683,12 @@ def test_text_in_a_delivery_status_is_never_encoded(text: bytes) -> None:
     message = email.message_from_bytes(STATUS + b"A: b\r\n\r\n" + text + b"\r\n")
     with pytest.raises(SMTPArgumentError, match="message/delivery-status part"):
         wire(message)
+
+
+def test_a_signed_part_that_its_policy_encodes_is_refused() -> None:
+    """G07: what its as_bytes() gives to be signed is not what it holds."""
+    part = EmailMessage(policy=policy.SMTP.clone(cte_type="7bit"))
+    part.set_content("caf\u00e9\n", cte="8bit")
+    message = MIMEMultipart("signed", _subparts=[part, MIMEApplication(b"signature")])
+    with pytest.raises(SMTPArgumentError, match="signed"):
+        wire(message, is_8bit_ok=True)

@@ -354,7 +354,10 @@ class _Writer:
             is_text = b"\n" not in octets and b"\r" not in octets
             encoding = encoding if is_text else "binary"
         is_fit = encoding != "binary" and b"\0" not in octets
-        is_fit = is_fit and (self._is_8bit_ok or octets.isascii())
+        # as_bytes() of such a part, which is what was signed, encodes it.
+        is_7bit = context.is_signed and context.policy.cte_type == "7bit"
+        is_8bit_ok = self._is_8bit_ok and not is_7bit
+        is_fit = is_fit and (is_8bit_ok or octets.isascii())
         lines = LINE_END.sub(b"\n", octets) if b"\r" in octets else octets
         if is_fit and find_long_line(lines, line_end=b"\n") is None:
             if is_new and encoding == "7bit" and not octets.isascii():
