@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import email
 from datetime import UTC, datetime
 from decimal import Decimal
+from email import policy
 from email.header import Header
 from email.headerregistry import Address, Group
 from email.message import EmailMessage
@@ -17,8 +19,10 @@ from smtplibaio.content.fieldvalues import (
     entries_of,
     meaning_of,
     source_of,
+    text_of,
     unfold,
 )
+from smtplibaio.content.headers import Spelling, header_block
 
 DATE = datetime(2026, 12, 1, tzinfo=UTC)
 
@@ -156,3 +160,47 @@ def test_what_an_object_raises_when_it_is_read_is_the_cause() -> None:
     with pytest.raises(SMTPArgumentError, match="field To cannot be read") as caught:
         entries_of("To", Broken())
     assert isinstance(caught.value.__cause__, AttributeError)
+
+
+# Fields of a message that was read, set in another one
+
+RAW = b"""\
+From: J\xc3\xb6rg <a@x.example>
+To: t\xc3\xa9am: Ren\xe9 <b@y.example>;
+Subject: caf\xc3\xa9 =?iso-8859-1?q?=E9?=
+X-Note: caf\xe9
+X-Long: caf\xc3\xa9 and more, and more, and more, and more, and more, and still more
+
+"""
+
+
+@pytest.mark.parametrize("policy_", [policy.compat32, policy.default, policy.SMTP])
+def test_a_field_with_octets_beyond_ascii_can_be_set_again(policy_: Any) -> None:
+    """G08: as programs forward mail; `str` of these objects has lost the octets."""
+    read = email.message_from_bytes(RAW, policy=policy_)
+    fields = [(name, read[name]) for name in ("From", "To", "Subject", "X-Long")]
+    octets = header_block(fields, Spelling(policy.compat32, is_built=True))
+    sent = email.message_from_bytes(octets, policy=policy.default)
+    assert octets.isascii()
+    assert sent["Subject"] == "caf\u00e9 \u00e9"
+    assert (
+        sent["X-Long"] == "caf\u00e9 and more" + ", and more" * 4 + ", and still more"
+    )
+    assert [str(each) for each in sent["From"].addresses] == ["J\u00f6rg <a@x.example>"]
+    assert sent["To"].groups[0].display_name == "t\u00e9am"
+    assert str(sent["To"].addresses[0]) == "Ren\u00e9 <b@y.example>"
+
+
+def test_octets_that_are_not_utf8_are_latin_1_when_a_field_is_set_again() -> None:
+    note = email.message_from_bytes(RAW)["X-Note"]
+    note.append("na\u00efve", "iso-8859-1")
+    assert text_of(note) == "caf\udce9na\u00efve"
+    octets = header_block([("X-Note", note)], Spelling(policy.compat32))
+    sent = email.message_from_bytes(octets, policy=policy.default)
+    assert sent["X-Note"] == "caf\u00e9na\u00efve"
+
+
+def test_a_raw_local_part_is_not_guessed_when_a_field_is_set_again() -> None:
+    to = email.message_from_bytes(b"To: ren\xe9@y.example\n\n")["To"]
+    with pytest.raises(SMTPArgumentError, match="not UTF-8"):
+        entries_of("To", to)

@@ -16,12 +16,14 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from email.charset import UNKNOWN8BIT
 from email.errors import InvalidHeaderDefect
+from email.header import Header, decode_header
 from email.utils import format_datetime
 from typing import Any
 
 from ..exceptions import SMTPArgumentError
-from .addresslist import Entry, addr_spec, quoted, read_addresses
+from .addresslist import Entry, addr_spec, from_raw, quoted, read_addresses
 from .structures import (
     ADDRESSES,
     IDENTIFIERS,
@@ -38,6 +40,7 @@ __all__ = [
     "is_header_object",
     "meaning_of",
     "source_of",
+    "text_of",
     "unfold",
 ]
 
@@ -66,6 +69,25 @@ def faults_of_objects(what: str) -> Iterator[None]:
         raise
     except Exception as exc:  # whatever the objects raise that a message is made of
         raise SMTPArgumentError(f"the message cannot be {what}: {exc}") from exc
+
+
+def text_of(value: Any) -> str:
+    """Read a header object.
+
+    A legacy message gives a `Header` for a field with octets beyond ASCII, and as a
+    `str` that has lost them; here they are surrogates, as in source.
+    """
+    chunks = decode_header(value) if isinstance(value, Header) else []
+    if not any(charset == UNKNOWN8BIT for _, charset in chunks):
+        return str(value)
+    read = Header()
+    for octets, charset in chunks:
+        if charset == UNKNOWN8BIT:
+            raw = octets.decode("ascii", "surrogateescape")
+            read.append(raw, "utf-8", "surrogateescape")
+        else:
+            read.append(octets, charset)
+    return str(read)
 
 
 def unfold(text: str) -> str:
@@ -128,7 +150,7 @@ def meaning_of(name: str, value: Any) -> tuple[Structure, Any]:
     """
     if hasattr(value, "groups"):
         return ADDRESSES, _entries_of_groups(name, value.groups)
-    text = unfold(str(value))
+    text = unfold(text_of(value))
     structure = structure_of(name.lower())
     if hasattr(value, "defects") and structure is TEXT:
         return TEXT, text  # its encoded words have been read
@@ -141,12 +163,12 @@ def meaning_of(name: str, value: Any) -> tuple[Structure, Any]:
 
 
 def _entry_of_address(address: Any) -> Entry:
-    return Entry(address.display_name, address.username, address.domain)
+    return Entry(from_raw(address.display_name), address.username, address.domain)
 
 
 def _entry_of_group(group: Any) -> Entry:
     members = tuple(map(_entry_of_address, group.addresses))
-    return Entry(group.display_name or "", members=members)
+    return Entry(from_raw(group.display_name or ""), members=members)
 
 
 def _entries_of_groups(name: str, groups: Iterable[Any]) -> list[Entry]:
@@ -162,7 +184,9 @@ def _entries_of_groups(name: str, groups: Iterable[Any]) -> list[Entry]:
             entries += members
         else:
             mailboxes = [each for member in members for each in member.mailboxes]
-            entries.append(Entry(group.display_name, members=tuple(mailboxes)))
+            entries.append(
+                Entry(from_raw(group.display_name), members=tuple(mailboxes))
+            )
     return entries
 
 
@@ -209,7 +233,7 @@ def _entries_of(name: str, value: Any) -> list[Entry]:
             if isinstance(defect, InvalidHeaderDefect):
                 raise fault(name, f"cannot be read: {defect}")
         return _entries_of_groups(name, value.groups)
-    text = str(value) if is_header_object(value) else source_of(name, value)
+    text = text_of(value) if is_header_object(value) else source_of(name, value)
     if match := _PLAIN_ADDRESS.fullmatch(text):
         return [Entry("", match["local"], match["domain"])]
     return read_addresses(unfold(text))

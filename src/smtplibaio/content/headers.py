@@ -29,6 +29,7 @@ from .fieldvalues import (
     is_header_object,
     meaning_of,
     source_of,
+    text_of,
     unfold,
 )
 from .folding import MAX_SHORT_LINE, Piece, Run, fold, words_of
@@ -249,7 +250,7 @@ def _refuse_signed(name: str, text: str, spelling: Spelling) -> SMTPArgumentErro
 
 
 def _object(name: str, value: Any, spelling: Spelling) -> str:
-    text = str(value)
+    text = text_of(value)
     if _END_OF_FIELD.search(text):
         raise fault(name, "has a line end in its text")
     most = (spelling.policy.max_line_length or MAX_SHORT_LINE) - len(": ")
