@@ -692,3 +692,11 @@ def test_a_signed_part_that_its_policy_encodes_is_refused() -> None:
     message = MIMEMultipart("signed", _subparts=[part, MIMEApplication(b"signature")])
     with pytest.raises(SMTPArgumentError, match="signed"):
         wire(message, is_8bit_ok=True)
+
+
+def test_a_signed_multipart_without_a_boundary_is_refused() -> None:
+    """G07: the parser keeps the line end of the outer boundary as its content."""
+    inner = b"Content-Type: multipart/mixed\r\n\r\n--i\r\n\r\na\r\n--i--\r\n"
+    octets = HEAD + SIGNED + inner + b"--s\r\n\r\nsignature\r\n--s--\r\n"
+    with pytest.raises(SMTPArgumentError, match="NoBoundaryInMultipartDefect"):
+        wire(email.message_from_bytes(octets))

@@ -42,7 +42,8 @@ _SEALS = frozenset(
 #: Those that say what they are over, and in which form.
 _WITH_TAGS = frozenset({"arc-message-signature", "dkim-signature"})
 
-#: Where the parser has met these, it has dropped octets, or the writer adds some.
+#: Where the parser has met these, it has dropped octets, or kept the line end that
+#: belongs to the next boundary, or the writer adds some.
 _LOSSES = frozenset(
     {
         "CloseBoundaryNotFoundDefect",
@@ -50,6 +51,7 @@ _LOSSES = frozenset(
         "InvalidHeaderDefect",
         "MisplacedEnvelopeHeaderDefect",
         "MissingHeaderBodySeparatorDefect",
+        "NoBoundaryInMultipartDefect",
         "StartBoundaryNotFoundDefect",
     }
 )
