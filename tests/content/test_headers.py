@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import re
 from email import policy
 from email.header import Header, decode_header, make_header
@@ -486,3 +487,27 @@ def test_a_blank_at_the_end_that_readers_strip_is_encoded() -> None:
     text = built("Subject", "w\u00f6rd\u3000", policy.SMTPUTF8, utf8=True)
     assert text.isascii()
     assert decode_header(text)[-1][0].decode() == "w\u00f6rd\u3000"
+
+
+@pytest.mark.parametrize("name", [" " + "\u00e4" * 40, "\u00e4" * 40 + " ", " \u00e4"])
+def test_blanks_around_a_long_name_do_not_matter(name: str) -> None:
+    """As where a first and a last name are joined, and one of them is empty."""
+    text = built("To", Address(name, "a", "x.example"))
+    words = decode_header(text.partition(":")[2].partition("<")[0].strip())
+    assert str(make_header(words)).strip() == name.strip()
+
+
+def test_a_long_name_with_dots_keeps_its_quotes() -> None:
+    """G02: the standard library drops them, and then fails to read the name."""
+    name = "\t . " + "x" * 80
+    text = built("To", Address(name, "a", "x.example"), policy.SMTP)
+    assert text.partition(" <")[0].removeprefix("To:").strip().startswith('"')
+    message = email.message_from_string(text, policy=policy.default)
+    assert [each.addr_spec for each in message["To"].addresses] == ["a@x.example"]
+
+
+def test_what_looks_like_an_encoded_word_does_not_stay_beside_real_ones() -> None:
+    """Some readers take it for the beginning of the next word."""
+    text = source("Subject", "a =? b \u00e9", is_built=True)
+    assert " =? " not in text
+    assert str(make_header(decode_header(text))) == "Subject: a =? b \u00e9"

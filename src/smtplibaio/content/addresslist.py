@@ -410,7 +410,7 @@ def _for_wire(entry: Entry, *, utf8: bool) -> Entry:
 def phrase_pieces(name: str, *, utf8: bool = False) -> list[Piece]:
     """Spell a name: as it is, in quotes, or in encoded words."""
     if not is_clear(name, utf8=utf8):
-        return [Piece(" ", Run(name, is_name=True))]
+        return [Piece(" ", Run(name.strip(" ") or name, is_name=True))]
     if not _ATOMS.fullmatch(name):
         name = quoted(name)
     return words_of(name)

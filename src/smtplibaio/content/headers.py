@@ -52,6 +52,9 @@ _KNOWN_CHARSET = re.compile(
     r"|euc-[jk][pr]|shift_jis|gb2312|gbk|gb18030|big5",
     re.IGNORECASE,
 )
+#: RFC 5322 4.1 has names with dots that are not quoted as obsolete, and the standard
+#: library fails to read some that it has written.
+_DOT_IN_NAME = re.compile(r'\.[^"<>,@:;]*[<:]')
 _NEIGHBOURS = re.compile(r"(=\?[^ \t\r\n]+\?=)[ \t\r\n]+(?=(=\?[^ \t\r\n]+\?=))")
 
 _PLAIN = re.compile(r"[\t -~]*")
@@ -192,7 +195,8 @@ def _by_words(
 ) -> str | None:
     """Write a field whose words can stay; None if they cannot."""
     is_prose = structure in (ADDRESSES, TEXT)
-    if spelling.is_built and is_prose and _has_long_words(unfolded):
+    has_odd_words = _has_long_words(unfolded) or "=?" in ENCODED_WORD.sub("", unfolded)
+    if spelling.is_built and is_prose and has_odd_words:
         return None
     if _PLAIN.fullmatch(unfolded):
         return fold(name, words_of(unfolded))
@@ -318,12 +322,15 @@ def _is_endless(text: str, max_line_length: int | None) -> bool:
 def _is_misread(text: str, structure: Structure) -> bool:
     """Whether some readers would read something else than RFC 2047 says.
 
-    Text that only looks like the beginning of an encoded word misleads some, some do
-    not know a charset or strip every blank of Unicode, and up to Python 3.13 the
-    standard library reads a space where a name is cut.
+    Text that only looks like the beginning of an encoded word misleads some, and so do
+    dots in a name without quotes. Some do not know a charset, or strip every blank of
+    Unicode; and up to Python 3.13 the standard library reads a space where a name is
+    cut.
     """
     value = text.partition(":")[2]
     if value.strip() != value.strip(" \t\r\n"):
+        return True
+    if structure is ADDRESSES and _DOT_IN_NAME.search(value):
         return True
     if "=?" not in text:
         return False
