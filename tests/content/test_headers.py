@@ -511,3 +511,10 @@ def test_what_looks_like_an_encoded_word_does_not_stay_beside_real_ones() -> Non
     text = source("Subject", "a =? b \u00e9", is_built=True)
     assert " =? " not in text
     assert str(make_header(decode_header(text))) == "Subject: a =? b \u00e9"
+
+
+def test_a_token_is_not_folded_behind_the_colon() -> None:
+    """The standard library would not know the transfer encoding."""
+    short = policy.SMTP.clone(max_line_length=40)
+    name = "Content-Transfer-Encoding"
+    assert built(name, "quoted-printable", short) == f"{name}: quoted-printable"

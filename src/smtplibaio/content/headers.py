@@ -33,7 +33,14 @@ from .fieldvalues import (
     unfold,
 )
 from .folding import MAX_SHORT_LINE, Piece, Run, fold, words_of
-from .structures import ADDRESSES, TEXT, Structure, mended_text
+from .structures import (
+    ADDRESSES,
+    PARAMETERS,
+    TEXT,
+    TOKENS,
+    Structure,
+    mended_text,
+)
 
 __all__ = ["Spelling", "UTF8NeededError", "header_block"]
 
@@ -323,12 +330,14 @@ def _is_misread(text: str, structure: Structure) -> bool:
     """Whether some readers would read something else than RFC 2047 says.
 
     Text that only looks like the beginning of an encoded word misleads some, and so do
-    dots in a name without quotes. Some do not know a charset, or strip every blank of
-    Unicode; and up to Python 3.13 the standard library reads a space where a name is
-    cut.
+    dots in a name without quotes, and a fold before a transfer encoding. Some do not
+    know a charset, or strip every blank of Unicode; and up to Python 3.13 the standard
+    library reads a space where a name is cut.
     """
     value = text.partition(":")[2]
     if value.strip() != value.strip(" \t\r\n"):
+        return True
+    if structure in (PARAMETERS, TOKENS) and value.startswith("\r\n"):
         return True
     if structure is ADDRESSES and _DOT_IN_NAME.search(value):
         return True
