@@ -155,7 +155,8 @@ def _is_canonical(chunk: bytes) -> bool:
     # a regular expression. Latin-1 decodes every octet to one character.
     decoder = io.IncrementalNewlineDecoder(None, translate=False)
     decoder.decode(chunk.decode("latin-1"), final=True)
-    return decoder.newlines is None or decoder.newlines == "\r\n"
+    seen = decoder.newlines
+    return seen is None or seen == "\r\n"
 
 
 def find_long_line(

@@ -219,10 +219,8 @@ def path_line(opening: str, mailbox: str, options: Sequence[str] = ()) -> bytes:
     """
     if type(mailbox) is not str or not (mailbox.isascii() and mailbox.isprintable()):
         mailbox = check_text(mailbox, f"the mailbox of {opening[:4]}", utf8=True)
-    spelt = f"{opening}:<{mailbox}>"
-    if options:
-        spelt = " ".join((spelt, *options))
-    line = f"{spelt}\r\n".encode()
+    tail = " ".join(("", *options)) if options else ""
+    line = f"{opening}:<{mailbox}>{tail}\r\n".encode()
     return line if len(line) <= MAX_LINE else check_length(line, opening[:4])
 
 

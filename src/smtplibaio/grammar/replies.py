@@ -189,7 +189,7 @@ class ReplyParser:
         lines = bytes(data).split(b"\n")
         rest = lines.pop()
         if self.is_empty and not rest:
-            known: list[Any] = [*map(_known.get, lines)]
+            known: list[Any] = [_known.get(line) for line in lines]
             if all(known):
                 return known
         return self._read(lines, rest)
