@@ -108,19 +108,23 @@ class Spread:
         """Wait for the next outcome."""
         if self._is_waited_for:
             raise SMTPConnectionError("another task is waiting for the next outcome")
-        loop = self._connections.bind()
-        if self._loop is None:
-            self._connections.check()
-            self._connections.at_closing.add(self._on_closing)
-            self._loop = loop
-            self._staff()
-        outcome = self._out.popleft() if self._out else await self._awaited(loop)
+        if self._loop is not asyncio.get_running_loop():
+            self._begin()
+        outcome = self._out.popleft() if self._out else await self._awaited()
         self._stock.reported()
         if self._workers < self._policy.backoff.limit and not self._is_abandoned:
             self._staff()
         return outcome
 
-    async def _awaited(self, loop: asyncio.AbstractEventLoop) -> Outcome:
+    def _begin(self) -> None:
+        loop = self._connections.bind()
+        self._connections.check()
+        self._connections.at_closing.add(self._on_closing)
+        self._loop = loop
+        self._staff()
+
+    async def _awaited(self) -> Outcome:
+        loop = self._connections.bind()
         self._is_waited_for = True
         try:
             while not self._out and (self._workers or not self._is_over):
