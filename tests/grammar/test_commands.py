@@ -588,3 +588,23 @@ def test_lhlo_is_ehlo_by_another_name() -> None:
     assert commands.lhlo("client.example") == b"LHLO client.example\r\n"
     with pytest.raises(SMTPArgumentError, match="client's name"):
         commands.lhlo("a b")
+
+
+@pytest.mark.parametrize(
+    "recipients",
+    [
+        ["a@x.example", "b@x.example"],
+        ["a@x.example"],
+        ["a@x.example", "b" * 400 + "@x.example"],
+        ["a@x.example", "\u00e9@x.example"],
+    ],
+)
+def test_many_rcpts_are_spelt_as_each_of_them(recipients: list[str]) -> None:
+    each = [commands.rcpt(recipient) for recipient in recipients]
+    assert commands.rcpt_lines(recipients) == each
+
+
+@pytest.mark.parametrize("wrong", ["b\r\nDATA", "b" * 2000])
+def test_a_wrong_mailbox_among_many_is_an_error(wrong: str) -> None:
+    with pytest.raises(SMTPArgumentError):
+        commands.rcpt_lines(["a@x.example", wrong])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from conversation import client
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smtplibaio import (
     SMTPArgumentError,
@@ -104,6 +107,25 @@ def test_a_recipient_that_is_given_twice_gets_one_rcpt(recipients: list[Any]) ->
 def test_local_parts_of_another_case_are_other_recipients() -> None:
     recipients = ["B@y.example", "b@y.example", "Postmaster", "postmaster"]
     assert list(Envelope.of("a@x.example", recipients).recipients) == recipients
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a@x.example", "A@x.example", "a@X.example", "b@x.example", "root", "a@x."]
+        )
+    )
+)
+def test_many_recipients_are_judged_as_each_of_them(recipients: list[str]) -> None:
+    """A list of plain mailboxes takes a shorter way, to the same envelope."""
+    try:
+        wanted = Envelope.of("s@x.example", iter(recipients)).recipients
+    except SMTPArgumentError as exc:
+        with pytest.raises(SMTPArgumentError, match=re.escape(str(exc))):
+            Envelope.of("s@x.example", recipients)
+    else:
+        got = Envelope.of("s@x.example", recipients).recipients
+        assert [*got.items()] == [*wanted.items()]
 
 
 @pytest.mark.parametrize("recipients", [b"b@y.example", bytearray(b"b@y.example")])

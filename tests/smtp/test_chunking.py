@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from smtplibaio import (
     SMTP,
+    Mail,
     SMTPArgumentError,
     SMTPCommandFailedError,
     SMTPCommandNotSupportedError,
@@ -110,6 +111,19 @@ async def test_binary_content_goes_with_bdat_as_it_is(
         await smtp.sendmail(SENDER, RECIPIENT, message, BINARY)
     (mail,) = server.stored
     assert (mail.content, mail.is_binary, mail.verb) == (content, True, "BDAT")
+
+
+async def test_the_same_octets_are_text_in_one_mail_and_binary_in_the_next() -> None:
+    """A16: the octets of a newsletter are looked at once, but not as another kind."""
+    octets = b"Subject: x\r\n\r\na\nb"
+    kinds = [(), BINARY, (), (), BINARY]
+    async with peer(True) as (smtp, server):
+        mails = [Mail(octets, SENDER, RECIPIENT, kind) for kind in kinds]
+        outcomes = [outcome async for outcome in smtp.send_many(mails)]
+    assert [outcome.status for outcome in outcomes] == ["accepted"] * len(kinds)
+    text = b"Subject: x\r\n\r\na\r\nb\r\n"
+    stored = [mail.content for mail in server.stored]
+    assert stored == [octets if kind else text for kind in kinds]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..content.email import prepare
-from ..content.forms import Content
+from ..content.forms import Content, Message, Stream
 from ..exceptions import (
     SMTPArgumentError,
     SMTPConnectionLostError,
@@ -85,6 +85,8 @@ class Run:
         self._unread: deque[Transaction] = deque()  # whole, not known to be accepted
         self._must_reset = False
         self._error: BaseException | None = None  # what the iterable raised
+        self._message: bytes | None = None  # the octets that were checked last,
+        self._content: Content | Stream | None = None  # and what they are
 
     async def next(self) -> Outcome | None:
         """Return the outcome of the oldest mail; None if there are no more.
@@ -197,11 +199,25 @@ class Run:
         return self._session.terms.plan(
             envelope,
             mail.message,
-            prepare(mail.message, is_binary=envelope.is_binary),
+            self._prepared(mail.message, is_binary=envelope.is_binary),
             all_or_nothing=mail.all_or_nothing,
             add_missing=mail.add_missing,
             progress=mail.progress,
         )
+
+    def _prepared(
+        self, message: Message, *, is_binary: bool
+    ) -> Content | Stream | None:
+        """Check what can be checked of a message; the octets of the last one are known.
+
+        A newsletter is one message in many mails.
+        """
+        if message is self._message and not is_binary:
+            return self._content
+        content = prepare(message, is_binary=is_binary)
+        if type(message) is bytes and not is_binary:
+            self._message, self._content = message, content
+        return content
 
     def _begin_next(self) -> None:
         """Say the commands of the next mail, if there is one at the moment."""

@@ -25,6 +25,7 @@ from ..exceptions import SMTPArgumentError, printable
 __all__ = [
     "AddressLike",
     "address_of",
+    "are_mailboxes",
     "forward_path",
     "needs_smtputf8",
     "reverse_path",
@@ -123,6 +124,20 @@ def forward_path(recipient: object) -> str:
     if type(recipient) is str and _common().fullmatch(recipient):
         return recipient
     return _mailbox(address_of(recipient), "the recipient")
+
+
+def are_mailboxes(recipients: Any) -> bool:
+    """Whether this is a list of plain mailboxes, all in small letters.
+
+    It is a quick answer for many recipients: if it is True, `forward_path` would return
+    each of them as it is, and two that differ are two mailboxes.
+    """
+    return (
+        type(recipients) in (list, tuple)
+        and set(map(type, recipients)) == {str}
+        and "".join(recipients).islower()
+        and all(map(_common().fullmatch, recipients))
+    )
 
 
 def address_of(given: Any) -> Any:

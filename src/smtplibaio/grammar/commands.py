@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ..exceptions import SMTPArgumentError
 
@@ -53,6 +53,8 @@ ANYWHERE_IN_GROUP = frozenset({"RSET", "MAIL", "RCPT"})
 #: add to it: SIZE 26, BODY 16, SMTPUTF8 10, REQUIRETLS 11, DSN 109 and AUTH= 500 for
 #: MAIL; 500 for ORCPT and NOTIFY with RCPT; RFC 4954 4 and 4.5.3.1 for AUTH.
 MAX_LINE = 512
+#: Octets of a mailbox, so that no command line with it is too long.
+_USUAL = 320
 MAX_LINES_OF = {"MAIL": 512 + 672, "RCPT": 512 + 530, "AUTH": 12288}
 
 # RFC 5321 4.1.1.1 and 4.1.2: verbs and keywords
@@ -222,6 +224,25 @@ def path_line(opening: str, mailbox: str, options: Sequence[str] = ()) -> bytes:
     tail = " ".join(("", *options)) if options else ""
     line = f"{opening}:<{mailbox}>{tail}\r\n".encode()
     return line if len(line) <= MAX_LINE else check_length(line, opening[:4])
+
+
+def rcpt_lines(mailboxes: Collection[str]) -> list[bytes]:
+    """Spell RCPT for each mailbox, without parameters.
+
+    Raises:
+        SMTPArgumentError: As `path_line`.
+    """
+    if len(mailboxes) > 1 and _are_usual(mailboxes):
+        # All at once: a newsletter has many, and a call costs more than a line.
+        lines = "".join([f"RCPT TO:<{mailbox}>\r\n" for mailbox in mailboxes])
+        return lines.encode().splitlines(keepends=True)
+    return [path_line("RCPT TO", mailbox) for mailbox in mailboxes]
+
+
+def _are_usual(mailboxes: Collection[str]) -> bool:
+    text = "".join(mailboxes)
+    is_plain = text.isascii() and text.isprintable()
+    return is_plain and len(max(mailboxes, key=len)) <= _USUAL
 
 
 def bdat(size: int, *, is_last: bool) -> bytes:

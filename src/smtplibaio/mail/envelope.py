@@ -14,7 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import SMTPArgumentError
-from ..grammar.addresses import address_of, forward_path, reverse_path
+from ..grammar.addresses import (
+    address_of,
+    are_mailboxes,
+    forward_path,
+    reverse_path,
+)
 from ..grammar.commands import keyword_of, parameters
 
 if TYPE_CHECKING:
@@ -72,13 +77,17 @@ class Envelope:
                 recipient, or a parameter is given twice.
         """
         mailbox_of_sender = reverse_path(sender)
-        named = _named(recipients)
-        if not named:
-            raise SMTPArgumentError("there is no recipient: pass at least one mailbox")
-        first = dict(named)
-        if len(named) > 1:
+        if type(recipients) is str:
+            first = given = {recipients: forward_path(recipients)}
+        elif are_mailboxes(recipients):
+            first = given = dict(zip(recipients, recipients, strict=True))
+        else:
+            named = _named(recipients)
             names = {mailbox: name for name, mailbox in reversed(named)}
+            given = dict(named)
             first = {n: mailbox for n, mailbox in named if names[mailbox] == n}
+        if not first:
+            raise SMTPArgumentError("there is no recipient: pass at least one mailbox")
         if not (mail_options or rcpt_options or wanted):
             return cls(mailbox_of_sender, first, (), (), None)
         of_mail = parameters(mail_options, "mail_options")
@@ -87,7 +96,6 @@ class Envelope:
         if wanted is not None:
             of_mail += tuple(wanted.of_mail())
             of_rcpt += tuple(wanted.of_rcpt())
-            given = dict(named)
             wanted.check_recipients(given)
             for name, mailbox in given.items():
                 own[mailbox] = own.get(mailbox, ()) + tuple(wanted.of_one(name))
@@ -129,8 +137,6 @@ def _check_distinct(options: Iterable[str]) -> None:
 
 def _named(recipients: Any) -> list[tuple[str, str]]:
     """Check recipients; return what the caller calls each, and its mailbox."""
-    if type(recipients) is str:
-        return [(recipients, forward_path(recipients))]
     is_one = isinstance(recipients, (str, bytes, bytearray)) or not isinstance(
         recipients, Iterable
     )

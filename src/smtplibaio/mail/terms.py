@@ -331,7 +331,7 @@ class Terms:
                 for mailbox in mailboxes
             ]
         else:
-            rcpts = [commands.path_line("RCPT TO", mailbox) for mailbox in mailboxes]
+            rcpts = commands.rcpt_lines(mailboxes)
         if not all(map(str.isascii, (sender, *mailboxes))):
             for mailbox in (sender, *mailboxes):
                 needs_utf8 |= self._needs_utf8(mailbox, ())
