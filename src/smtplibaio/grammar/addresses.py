@@ -78,13 +78,23 @@ _DISPLAY_NAME = rf'(?:"(?:[^"\\{_CONTROLS}]|\\[^{_CONTROLS}])*"|[^<>@,;:"{_CONTR
 _TAGGED_LITERAL = r"[A-Za-z0-9-]*[A-Za-z0-9]:[\x21\x23-\x3b\x3d\x3f-\x5a\x5e-\x7e]+"
 
 
+# What nearly every address matches; any other is taken apart. Nothing in it can match
+# in two ways, so no repeat is tried again ("++", "*+").
+def _common_of(letters: str) -> str:
+    atoms = rf"[{letters}0-9_+=-]++"
+    label = rf"[{letters}0-9]++(?:-++[{letters}0-9]++)*+"
+    return rf"{atoms}(?:\.{atoms})*+@{label}(?:\.{label})*+"
+
+
 @cache
 def _common() -> re.Pattern[str]:
-    """Compile what nearly every address matches; what does not is taken apart."""
-    return re.compile(
-        r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*"
-        r"@[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)*"
-    )
+    return re.compile(_common_of("A-Za-z"))
+
+
+@cache
+def _common_lines() -> re.Pattern[str]:
+    """Compile what many common addresses match, one a line, in small letters."""
+    return re.compile(rf"(?:{_common_of('a-z')}\n)*+")
 
 
 #: A service has few senders, and many recipients.
@@ -132,12 +142,11 @@ def are_mailboxes(recipients: Any) -> bool:
     It is a quick answer for many recipients: if it is True, `forward_path` would return
     each of them as it is, and two that differ are two mailboxes.
     """
-    return (
-        type(recipients) in (list, tuple)
-        and set(map(type, recipients)) == {str}
-        and "".join(recipients).islower()
-        and all(map(_common().fullmatch, recipients))
-    )
+    if type(recipients) not in (list, tuple) or set(map(type, recipients)) != {str}:
+        return False
+    lines = "\n".join((*recipients, ""))
+    is_one_each = lines.count("\n") == len(recipients)
+    return is_one_each and _common_lines().fullmatch(lines) is not None
 
 
 def address_of(given: Any) -> Any:

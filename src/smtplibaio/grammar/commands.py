@@ -55,6 +55,7 @@ ANYWHERE_IN_GROUP = frozenset({"RSET", "MAIL", "RCPT"})
 MAX_LINE = 512
 #: Octets of a mailbox, so that no command line with it is too long.
 _USUAL = 320
+_PRINTABLE = bytes(range(0x20, 0x7F))
 MAX_LINES_OF = {"MAIL": 512 + 672, "RCPT": 512 + 530, "AUTH": 12288}
 
 # RFC 5321 4.1.1.1 and 4.1.2: verbs and keywords
@@ -233,16 +234,15 @@ def rcpt_lines(mailboxes: Collection[str]) -> list[bytes]:
         SMTPArgumentError: As `path_line`.
     """
     if len(mailboxes) > 1 and _are_usual(mailboxes):
-        # All at once: a newsletter has many, and a call costs more than a line.
-        lines = "".join([f"RCPT TO:<{mailbox}>\r\n" for mailbox in mailboxes])
-        return lines.encode().splitlines(keepends=True)
+        return [f"RCPT TO:<{mailbox}>\r\n".encode() for mailbox in mailboxes]
     return [path_line("RCPT TO", mailbox) for mailbox in mailboxes]
 
 
 def _are_usual(mailboxes: Collection[str]) -> bool:
+    """Whether all are short and printable; asked once, because each call costs."""
     text = "".join(mailboxes)
-    is_plain = text.isascii() and text.isprintable()
-    return is_plain and len(max(mailboxes, key=len)) <= _USUAL
+    is_printable = text.isascii() and not text.encode().translate(None, _PRINTABLE)
+    return is_printable and max(map(len, mailboxes)) <= _USUAL
 
 
 def bdat(size: int, *, is_last: bool) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from ..exceptions import SMTPException
 from ..grammar.replies import Reply, queue_id
@@ -37,6 +37,17 @@ class SendResult(dict[str, Reply]):
                 self[recipient] = verdict
         self.replies = dict(replies)
         self.reply = reply
+
+    @classmethod
+    def without_refusal(cls, replies: dict[str, Reply], reply: Reply | None) -> Self:
+        """Make the result of a mail that was accepted for every recipient.
+
+        The replies are kept as they are, and not looked at.
+        """
+        self = cls.__new__(cls)
+        self.replies = replies
+        self.reply = reply
+        return self
 
     @property
     def queue_id(self) -> str | None:

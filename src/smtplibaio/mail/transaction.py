@@ -355,14 +355,15 @@ class Transaction:
         if self.odd == self._says_data and not plan.is_lmtp:
             at = self._rcpts_at
             rcpts = replies[at : at + len(plan.rcpts)]
+            self.status = "accepted"
             # One for each; to have it checked would cost as much as all of this.
             verdicts = dict(zip(plan.recipients, rcpts))  # noqa: B905
-        else:
-            finals = replies[len(replies) - self._finals :]
-            self._check_content(finals)
-            verdicts = self._verdicts()
-            if plan.is_lmtp:
-                verdicts, reply = self._with_finals(verdicts, finals)
+            return SendResult.without_refusal(verdicts, reply)
+        finals = replies[len(replies) - self._finals :]
+        self._check_content(finals)
+        verdicts = self._verdicts()
+        if plan.is_lmtp:
+            verdicts, reply = self._with_finals(verdicts, finals)
         result = SendResult(verdicts, reply)
         self.status = "partial" if result else "accepted"
         return result
