@@ -332,7 +332,7 @@ class Terms:
             ]
         else:
             rcpts = commands.rcpt_lines(mailboxes)
-        if not all(map(str.isascii, (sender, *mailboxes))):
+        if not (sender.isascii() and "".join(mailboxes).isascii()):
             for mailbox in (sender, *mailboxes):
                 needs_utf8 |= self._needs_utf8(mailbox, ())
         spelt = self._own_parameters(content, body, mail_options)
