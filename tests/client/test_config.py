@@ -130,7 +130,11 @@ def test_an_empty_variable_of_an_environment_is_no_credential(
         ({"hostname": 5}, "hostname must be a str, not int"),
         ({"tls": "no"}, "tls must be True or False, not 'no'"),
         ({"tls": None}, "tls must be True or False, not None"),
-        ({"tls": ssl.create_default_context()}, "tls must be True or False"),
+        pytest.param(
+            {"tls": ssl.create_default_context()},
+            "tls must be True or False",
+            id="tls is a context",
+        ),
         ({"proxy": "s3cret"}, "the proxy's URL must begin with a scheme"),
         ({"timeout": "5"}, "timeout"),
     ],

@@ -925,7 +925,7 @@ async def in_child(pool: SMTPPool) -> str:
         ({"backoff": None}, "backoff must be a number of seconds"),
         ({"backoff_max": float("nan")}, "backoff_max must be a number of seconds"),
         ({"rate": 0}, "rate must be a number of messages"),
-        ({"sock": object()}, "sock is one connection"),
+        ({"sock": ...}, "sock is one connection"),
         ({"tls": "no"}, "tls must be True or False, not 'no'"),
         ({"client": 5}, "client must be a class of clients, such as LMTP, not 5"),
         ({"client": int}, "client must be a class of clients"),
