@@ -200,7 +200,8 @@ class _Drawing:
         if roll < 0.93:
             return Fault(random.choice((200, 251, 354, 334, 399)), then)
         if roll < 0.95 and verb == "CONTENT" and self.kind != "lmtp":
-            return Fault(250, then, early=random.choice((0, 10, 5000)))
+            # Nothing ends here: the 250 is true only of content that is read on.
+            return Fault(250, early=random.choice((0, 10, 5000)))
         return Fault(delay=random.choice((0.1, 1.0, 20.0, 100.0)))
 
     def disturbances(self, ops: list[Op], clients: int) -> tuple[Disturbance, ...]:

@@ -644,6 +644,47 @@ async def test_being_cancelled_within_a_mail_ends_the_connection(
             await smtp.noop()
 
 
+async def test_a_source_that_fails_at_its_end_hides_no_cancellation() -> None:
+    """H01, D04: the cancellation, with what it tells of the mail, is what is raised."""
+    is_there = asyncio.Event()
+
+    def source() -> Iterator[Mail]:
+        try:
+            yield from mails(1)
+        finally:
+            raise OSError("no room for the log")
+
+    def heard(event: object) -> None:
+        if isinstance(event, ContentSent):
+            is_there.set()
+
+    hello = HELLO.replace(
+        "    S: 250-PIPELINING\n", ""
+    )  # so that no mail is taken ahead
+    script = """
+        C: MAIL FROM:<a1@x.example>
+        S: 250 ok
+        C: RCPT TO:<b1@y.example>
+        S: 250 ok
+        C: DATA
+        S: 354 go
+        C: mail 1
+        C: .
+        C: <hangup>
+    """
+    async with session(hello, script, on_event=heard) as smtp:
+        waiting = asyncio.ensure_future(anext(smtp.send_many(source())))
+        await is_there.wait()
+        await steps(2)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await waiting
+        assert caught.value.__notes__ == [
+            "The mail may have been accepted: all of it was sent.",
+            "Closing the iterable of mails failed, too: OSError('no room for the log')",
+        ]
+
+
 async def test_being_cancelled_at_a_window_leaves_the_answers_to_be_read() -> None:
     """D04: the session is in step, and the cancellation tells of the mails."""
     is_there = asyncio.Event()

@@ -116,8 +116,11 @@ class RunWithTurn:
             if self._run is None:
                 self._run = await self._started()
             outcome = await self._run.next()
-        except BaseException:
-            await self._close()
+        except BaseException as exc:
+            try:
+                await self._close()
+            except Exception as failed:  # noqa: BLE001  # an iterable may raise anything
+                exc.add_note(f"Closing the iterable of mails failed, too: {failed!r}")
             raise
         finally:
             self._is_busy = False
