@@ -644,6 +644,16 @@ async def test_being_cancelled_within_a_mail_ends_the_connection(
             await smtp.noop()
 
 
+@pytest.mark.parametrize("message", [None, 5, ...])
+async def test_a_mail_without_a_message_is_not_sent(message: Any) -> None:
+    """H05: and the run goes on."""
+    given = [Mail(message, "a@x.example", "b@y.example"), *mails(1)]
+    async with session(HELLO, turns(1)) as smtp:
+        outcomes = [outcome async for outcome in smtp.send_many(given)]
+    assert statuses(outcomes) == ["not sent", "accepted"]
+    assert "a message must be" in str(outcomes[0].error)
+
+
 async def test_a_source_that_fails_at_its_end_hides_no_cancellation() -> None:
     """H01, D04: the cancellation, with what it tells of the mail, is what is raised."""
     is_there = asyncio.Event()

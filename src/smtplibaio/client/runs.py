@@ -85,8 +85,8 @@ class Run:
         self._unread: deque[Transaction] = deque()  # whole, not known to be accepted
         self._must_reset = False
         self._error: BaseException | None = None  # what the iterable raised
-        self._message: bytes | None = None  # the octets that were checked last,
-        self._content: Content | Stream | None = None  # and what they are
+        self._message = b""  # the octets that were checked last, and what they are
+        self._content: Content | Stream | None = Content(self._message)
 
     async def next(self) -> Outcome | None:
         """Return the outcome of the oldest mail; None if there are no more.
